@@ -1,0 +1,250 @@
+"""AccBO: normalised recursive momentum above, accelerated averaging below.
+
+    m_t     = h_t(x_t, ŷ_t) + β (m_{t−1} − h_t(x_{t−1}, ŷ_{t−1}))     one sample for both
+    x_{t+1} = x_t − η m_t/‖m_t‖
+    z_t     = y_t + γ (y_t − y_{t−1});   y_{t+1} = z_t − α ∇_y G(x_t, z_t; π_t)
+    ŷ_{t+1} = (1 − τ) ŷ_t + τ y_{t+1}
+
+h_t is the hypergradient estimate of ``accbo.hypergradient``. Source: arXiv 2409.19212;
+the order of the updates, the start and the restarts are the conventions of SPEC §2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accbo._arrays import Array, fold, namespace, rows, traceable
+from accbo.hypergradient import NEUMANN, Product, hessian_rows, hypergradient
+from accbo.lower import average, nesterov_step
+from accbo.momentum import Gradient, recursive_momentum
+from accbo.problem import BilevelProblem, Noise
+from accbo.sampling import Start, draw_fields
+from accbo.upper import normalized_step
+
+ORDERS = ("simultaneous", "sequential")
+
+
+class AccBOState(NamedTuple):
+    """Everything iteration t reads; ``(..., d_x)`` and ``(..., d_y)`` arrays."""
+
+    x: Array  # x_t
+    x_previous: Array  # x_{t−1}
+    y: Array  # y_t
+    y_previous: Array  # y_{t−1}
+    y_average: Array  # ŷ_t
+    y_average_previous: Array  # ŷ_{t−1}
+    momentum: Array  # m_{t−1}
+    iteration: int  # t
+
+
+class AccBOSample(NamedTuple):
+    """The noise of one iteration; every part maps field names to arrays.
+
+    ``hessian`` has a leading axis over the factors of the series, ``lower`` one over the
+    lower steps of this iteration (which may be of length 0).
+    """
+
+    upper: Any  # ξ
+    cross: Any  # ζ⁰
+    hessian: Any  # ζ
+    power: Any  # q of the randomised series, (..., 1); empty otherwise
+    lower: Any  # π
+
+
+class Parts(NamedTuple):
+    """The functions a step is made of; a variation replaces one of them."""
+
+    lower_step: Callable[..., Array] = nesterov_step
+    average: Callable[[Array, Array, float], Array] = average
+    hypergradient: Callable[..., Array] = hypergradient
+    momentum: Callable[..., Array] = recursive_momentum
+    upper_step: Callable[[Array, Array, float], Array] = normalized_step
+
+
+@traceable
+@dataclass(frozen=True, kw_only=True)
+class AccBO:
+    """AccBO with the hyper-parameters of SPEC §2.
+
+    ``period=None`` is Option I, one lower step per iteration; an integer I ≥ 1 is Option II,
+    ``lower_steps`` from a restart every I iterations and none between. Raises ``TypeError``
+    or ``ValueError`` for a hyper-parameter of the wrong type or outside its range.
+    """
+
+    lower_step_size: float  # α > 0
+    lower_momentum: float  # γ in [0, 1)
+    averaging: float  # τ in (0, 1]
+    momentum: float  # β in [0, 1)
+    upper_step_size: float  # η > 0
+    neumann_terms: int  # Q ≥ 1
+    neumann_scale: float  # l > 0, at least the largest curvature of a realisation
+    neumann_sampling: str = "chained"  # or "independent", "randomised"
+    period: int | None = None  # I ≥ 1, or None for Option I
+    lower_steps: int = 1  # N ≥ 1, Option II only
+    order: str = "simultaneous"  # or "sequential"
+    parts: Parts = dataclasses.field(default=Parts(), repr=False)
+
+    def __post_init__(self) -> None:
+        _real(self, "lower_step_size", above=0.0)
+        _real(self, "lower_momentum", least=0.0, below=1.0)
+        _real(self, "averaging", above=0.0, most=1.0)
+        _real(self, "momentum", least=0.0, below=1.0)
+        _real(self, "upper_step_size", above=0.0)
+        _integer(self, "neumann_terms")
+        _real(self, "neumann_scale", above=0.0)
+        _choice(self, "neumann_sampling", tuple(NEUMANN))
+        if self.period is not None:
+            _integer(self, "period")
+        _integer(self, "lower_steps")
+        _choice(self, "order", ORDERS)
+
+    def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> AccBOState:
+        """Warm start and iteration 0, where m_0 = mean of h_0 over the S first samples."""
+        y, _ = self._lower_steps(problem, x, (y, y), start.warm_start)
+        y_next = self._lower_level(problem, x, y, y, start.first.lower)
+        y_average_next = self.parts.average(y, y_next, self.averaging)
+        point = (x, y) if self.order == "simultaneous" else (x, y_average_next)
+        upper = start.first._replace(lower={})
+        momentum = _mean(lambda sample: self._gradient(problem, sample)(*point), x, upper)
+        return AccBOState(
+            x=self.parts.upper_step(x, momentum, self.upper_step_size),
+            x_previous=x,
+            y=y_next,
+            y_previous=y,
+            y_average=y_average_next,
+            y_average_previous=y,
+            momentum=momentum,
+            iteration=1,
+        )
+
+    def step(self, problem: BilevelProblem, state: AccBOState, sample: AccBOSample) -> AccBOState:
+        """Iteration t ≥ 1: a pure function of its arguments."""
+        x, x_previous, y, y_previous, y_average, y_average_previous, momentum, t = state
+
+        y_next = self._lower_level(problem, x, y, y_previous, sample.lower)
+        y_average_next = self.parts.average(y_average, y_next, self.averaging)
+
+        new, old = (x, y_average), (x_previous, y_average_previous)
+        if self.order == "sequential":
+            new, old = (x, y_average_next), (x_previous, y_average)
+
+        gradient = self._gradient(problem, sample)
+        momentum = self.parts.momentum(gradient, new, old, momentum, self.momentum)
+        x_next = self.parts.upper_step(x, momentum, self.upper_step_size)
+
+        return AccBOState(x_next, x, y_next, y, y_average_next, y_average, momentum, t + 1)
+
+    def refreshes(self, t: int) -> bool:
+        """Whether iteration t takes lower steps: always in Option I, if t mod I = 0 in II."""
+        return self.period is None or t % self.period == 0
+
+    def draw(self, problem: BilevelProblem, refresh: bool = True) -> AccBOSample:
+        """The layout of one iteration's sample (see ``accbo.sampling``)."""
+        steps = 1 if self.period is None else self.lower_steps
+        hessians = hessian_rows(self.neumann_sampling, self.neumann_terms)
+        power = {"power": Noise("index", (1,), self.neumann_terms)}
+        return AccBOSample(
+            upper=draw_fields(problem.upper_noise),
+            cross=draw_fields(problem.cross_noise),
+            hessian=draw_fields(problem.hessian_noise, (hessians,)),
+            power=draw_fields(power) if self.neumann_sampling == "randomised" else {},
+            lower=draw_fields(problem.lower_noise, (steps if refresh else 0,), scaled=True),
+        )
+
+    def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
+        """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
+        one = self.draw(problem, self.refreshes(0))
+        upper = {
+            name: {key: leaf._replace(leading=(first, *leaf.leading)) for key, leaf in part.items()}
+            for name, part in one._asdict().items()
+            if name != "lower"
+        }
+        return Start(
+            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
+            first=one._replace(**upper),
+        )
+
+    def _gradient(self, problem: BilevelProblem, sample: AccBOSample) -> Gradient:
+        """(x, y) ↦ h_t(x, y), on this one sample wherever it is evaluated."""
+
+        def series(product: Product, v: Array, sample: AccBOSample) -> Array:
+            estimate = NEUMANN[self.neumann_sampling]
+            return estimate(product, v, sample, self.neumann_terms, self.neumann_scale)
+
+        return lambda x, y: self.parts.hypergradient(problem, x, y, sample, series)
+
+    def _lower_level(
+        self, problem: BilevelProblem, x: Array, y: Array, y_previous: Array, samples: Any
+    ) -> Array:
+        """y_{t+1}: one step from (y_t, y_{t−1}), or N from the restart (y_t, y_t), or y_t."""
+        if self.period is not None:
+            y_previous = y
+        elif rows(samples) != 1:
+            raise ValueError(
+                f"sample.lower has {rows(samples)} rows; Option I takes one lower step"
+            )
+        return self._lower_steps(problem, x, (y, y_previous), samples)[0]
+
+    def _lower_steps(
+        self, problem: BilevelProblem, x: Array, pair: tuple[Array, Array], samples: Any
+    ) -> tuple[Array, Array]:
+        """Nesterov steps at a fixed x on the pair (y, y_previous), one per row of samples."""
+
+        def advance(pair: tuple[Array, Array], sample: Any) -> tuple[Array, Array]:
+            def gradient(z: Array) -> Array:
+                return problem.grad_y_lower(x, z, sample)
+
+            y, y_previous = pair
+            step_size, momentum = self.lower_step_size, self.lower_momentum
+            return self.parts.lower_step(gradient, y, y_previous, step_size, momentum), y
+
+        return fold(advance, pair, samples)
+
+
+def _mean(function: Callable[[Any], Array], like: Array, samples: AccBOSample) -> Array:
+    """Mean of ``function`` over the leading axis of ``samples``."""
+    zero = namespace(like).zeros_like(like)
+    total = fold(lambda total, sample: total + function(sample), zero, samples)
+    return total / rows(samples)
+
+
+def _real(
+    algorithm: Any,
+    name: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+) -> None:
+    value = getattr(algorithm, name)
+    expected = _interval(least, above, most, below)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number in {expected}, got {value!r}")
+    if not (math.isfinite(value) and least <= value <= most and above < value < below):
+        raise ValueError(f"{name} must lie in {expected}, got {value!r}")
+    object.__setattr__(algorithm, name, float(value))
+
+
+def _interval(least: float, above: float, most: float, below: float) -> str:
+    left = f"[{least:g}" if least > above else f"({above:g}"
+    right = f"{most:g}]" if most < below else f"{below:g})"
+    return f"{left}, {right}"
+
+
+def _integer(algorithm: Any, name: str) -> None:
+    value = getattr(algorithm, name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer >= 1, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+
+
+def _choice(algorithm: Any, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(algorithm, name)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")

@@ -1,0 +1,1 @@
+"""The correctness oracle; so far the faults that every check must be seen to catch."""

@@ -1,0 +1,122 @@
+"""The stochastic hypergradient, and the truncated Neumann series inside it.
+
+    h(x, y) = ∇_x F(x,y;ξ) − ∇²_xy G(x,y;ζ⁰) · S ∇_y F(x,y;ξ)
+    S v     = (1/l) Σ_{q=0..Q−1} Π_{j=1..q} (I − ∇²_yy G(x,y;ζ^{q,j})/l) v
+
+The three samplings of S have the same expectation S_Q v and differ in variance and cost:
+total variance 0.0072 (independent), 0.0216 (chained), 5.2 (randomised) in one trial, for
+Q(Q−1)/2, Q−1 and at most Q−1 Hessian samples. Factor j = 1 is applied first in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from accbo._arrays import Array, namespace, row, rows
+from accbo.problem import BilevelProblem, Sample
+
+Product = Callable[[Array, Sample], Array]  # (v, ζ) to ∇²_yy G(x, y; ζ) v
+Series = Callable[[Product, Array, Any, int, float], Array]
+
+
+class SeriesSample(Protocol):
+    """The part of a sample that a series reads."""
+
+    hessian: dict[str, Array]
+    power: dict[str, Array]
+
+
+def hypergradient(
+    problem: BilevelProblem,
+    x: Array,
+    y: Array,
+    sample: Any,
+    series: Callable[[Product, Array, Any], Array],
+) -> Array:
+    """h(x, y) on one sample (ξ, ζ⁰, ζ), shape ``(..., d_x)``.
+
+    ``sample`` has the parts ``upper`` (ξ), ``cross`` (ζ⁰) and what ``series`` reads;
+    ``series(product, v, sample)`` estimates [∇²_yy g]⁻¹ v from Hessian-vector products.
+    """
+    v = problem.grad_y_upper(x, y, sample.upper)
+    inverse = series(lambda u, zeta: problem.hvp_lower(x, y, u, zeta), v, sample)
+    return problem.grad_x_upper(x, y, sample.upper) - problem.cross_lower(
+        x, y, inverse, sample.cross
+    )
+
+
+def neumann_chained(
+    product: Product, v: Array, sample: SeriesSample, terms: int, scale: float
+) -> Array:
+    """S v from one running product p_q = (I − H_q/l) p_{q−1}, a fresh H_q per power."""
+    _expect_rows(sample.hessian, terms - 1, "chained", terms)
+    power = total = v
+    for q in range(1, terms):
+        power = power - product(power, row(sample.hessian, q - 1)) / scale
+        total = total + power
+    return total / scale
+
+
+def neumann_independent(
+    product: Product, v: Array, sample: SeriesSample, terms: int, scale: float
+) -> Array:
+    """S v with a fresh H for every factor of every term, as in the paper.
+
+    Stage j applies factor j to all terms q ≥ j at once: the terms are a leading axis, and
+    their samples the next Q − j rows of ``sample.hessian``.
+    """
+    _expect_rows(sample.hessian, terms * (terms - 1) // 2, "independent", terms)
+    xp = namespace(v)
+    samples = {key: _align(leaf, v.ndim + 1) for key, leaf in sample.hessian.items()}
+    powers = xp.broadcast_to(v, (terms - 1, *v.shape))
+    total, first = v, 0
+    for j in range(1, terms):
+        slab = {key: leaf[first : first + terms - j, ...] for key, leaf in samples.items()}
+        powers = powers - product(powers, slab) / scale
+        total = total + powers[0, ...]
+        powers, first = powers[1:, ...], first + terms - j
+    return total / scale
+
+
+def neumann_randomised(
+    product: Product, v: Array, sample: SeriesSample, terms: int, scale: float
+) -> Array:
+    """One random term times Q (Ghadimi–Wang): (Q/l) Π_{j=1..q} (I − H_j/l) v.
+
+    q = ``sample.power["power"]``, shape ``(..., 1)``, uniform on {0..Q−1}, per replicate.
+    """
+    _expect_rows(sample.hessian, terms - 1, "randomised", terms)
+    xp = namespace(v)
+    power = v
+    for j in range(1, terms):
+        longer = power - product(power, row(sample.hessian, j - 1)) / scale
+        power = xp.where(sample.power["power"] >= j, longer, power)
+    return power * (terms / scale)
+
+
+NEUMANN: dict[str, Series] = {
+    "chained": neumann_chained,
+    "independent": neumann_independent,
+    "randomised": neumann_randomised,
+}
+
+
+def hessian_rows(sampling: str, terms: int) -> int:
+    """How many Hessian samples one series takes."""
+    return terms * (terms - 1) // 2 if sampling == "independent" else terms - 1
+
+
+def _expect_rows(samples: dict[str, Array], expected: int, sampling: str, terms: int) -> None:
+    if rows(samples) != expected:
+        raise ValueError(
+            f"sample.hessian has {rows(samples)} rows; the {sampling} series of "
+            f"Q = {terms} terms takes {expected}"
+        )
+
+
+def _align(leaf: Array, ndim: int) -> Array:
+    """Insert axes behind the first until ``leaf`` has ``ndim``: the pair axis of a stack."""
+    while leaf.ndim < ndim:
+        leaf = leaf[:, None, ...]
+    return leaf

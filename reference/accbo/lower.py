@@ -1,0 +1,30 @@
+"""Steps of the lower level: y moves towards y*(x) at a fixed x."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from accbo._arrays import Array
+
+Gradient = Callable[[Array], Array]
+
+
+def gradient_step(gradient: Gradient, y: Array, step_size: float) -> Array:
+    """y − α ∇_y G(y), shape ``(..., d_y)``."""
+    return y - step_size * gradient(y)
+
+
+def nesterov_step(
+    gradient: Gradient, y: Array, y_previous: Array, step_size: float, momentum: float
+) -> Array:
+    """One step of stochastic Nesterov acceleration, shape ``(..., d_y)``.
+
+    z = y + γ (y − y_previous), then z − α ∇_y G(z). The gradient is taken at z.
+    """
+    z = y + momentum * (y - y_previous)
+    return z - step_size * gradient(z)
+
+
+def average(y_average: Array, y: Array, weight: float) -> Array:
+    """ŷ ← (1 − τ) ŷ + τ y, shape ``(..., d_y)``."""
+    return (1 - weight) * y_average + weight * y

@@ -1,0 +1,17 @@
+"""Test problems with everything in closed form that has one."""
+
+from accbo.problems._noise import LowerNoise, UpperNoise
+from accbo.problems.nonquadratic import NonQuadratic, nonquadratic
+from accbo.problems.quadratic import Quadratic, quadratic
+from accbo.problems.relaxed_smooth import RelaxedSmooth, relaxed_smooth
+
+__all__ = [
+    "LowerNoise",
+    "NonQuadratic",
+    "Quadratic",
+    "RelaxedSmooth",
+    "UpperNoise",
+    "nonquadratic",
+    "quadratic",
+    "relaxed_smooth",
+]

@@ -1,0 +1,27 @@
+"""log cosh, its derivatives, and the finite-radius constants of cosh."""
+
+from __future__ import annotations
+
+import math
+
+from accbo._arrays import Array, namespace
+
+# max |d/du sech²(u)| = 4/(3√3)
+SECH2_LIPSCHITZ = 4 / (3 * math.sqrt(3))
+
+# What a Hessian bound ‖∇²f‖ ≤ L0 + L1 ‖∇f‖ costs in the finite-radius form of SPEC §1 where
+# L_y1 = 0: both constants times the root of c = (e^d − 1)/d, d = 1/(√2 c).
+FINITE_RADIUS = 1.3221892025008457
+
+
+def log_cosh(u: Array) -> Array:
+    """log cosh u without overflow, elementwise."""
+    xp = namespace(u)
+    size = xp.abs(u)
+    return size + xp.log1p(xp.exp(-2 * size)) - math.log(2)
+
+
+def sech2(u: Array) -> Array:
+    """1/cosh² u = 1 − tanh² u, elementwise."""
+    t = namespace(u).tanh(u)
+    return (1 - t) * (1 + t)

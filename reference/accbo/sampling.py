@@ -1,0 +1,315 @@
+"""Noise: the only place that touches a generator.
+
+An algorithm says what a step needs (a *layout*: a sample whose leaves are ``Draw``), a
+source fills it. ``Tape`` is the default: NumPy generators on the host, one for each of
+(seed, replicate, law), read one row a step, so that the bits depend neither on how many
+steps are drawn at once nor on which replicates run together. ``Replay`` hands back
+samples that already exist.
+
+Axes of every leaf: (step) (factor, lower step or S) (replicates…) one trailing axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from accbo._arrays import Array, asarray, is_real_floating, named_leaves, namespace
+from accbo.problem import LAWS, Noise, NoiseFields
+
+_STREAMS = {"normal": 0, "uniform": 1, "sign": 2}  # part of a generator's key: never renumber
+_STREAM_OF = {"normal": "normal", "two_point": "uniform", "index": "uniform", "sign": "sign"}
+NO_NOISE = Noise("normal", (0,))  # a part without fields still has to show its rows
+
+
+class Draw(NamedTuple):
+    """One leaf of a layout: a noise field under ``leading`` axes, times ``scale``."""
+
+    noise: Noise
+    leading: tuple[int, ...] = ()
+    scaled: bool = False
+
+
+class Start(NamedTuple):
+    """What iteration 0 consumes.
+
+    ``warm_start``: a lower sample with leading axis T0. ``first``: a step's sample whose
+    upper-level parts have a leading axis S; m_0 is the mean over it.
+    """
+
+    warm_start: Any
+    first: Any
+
+
+def draw_fields(
+    fields: NoiseFields, leading: tuple[int, ...] = (), scaled: bool = False
+) -> dict[str, Draw]:
+    """The layout of one part of a sample: every field of ``fields`` under ``leading``.
+
+    ``scaled`` marks the lower-level part, whose noise the source multiplies by its scale.
+    """
+    declared = fields or {"none": NO_NOISE}
+    return {name: Draw(Noise(*noise), leading, scaled) for name, noise in declared.items()}
+
+
+class Stream(Protocol):
+    """An opened source: hands out samples in order."""
+
+    def start(self, layout: Start) -> Start:
+        """Samples of iteration 0."""
+
+    def block(self, layout: Any, steps: int) -> Any:
+        """Samples of the next ``steps`` iterations, with a leading axis for the step."""
+
+
+class Source(Protocol):
+    """Where samples come from."""
+
+    def open(self, like: Array) -> Stream:
+        """Samples for replicates ``like.shape[:-1]``, in ``like``'s namespace and dtype."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Host noise: the same numbers on every backend, float32 being the rounded float64.
+
+    ``seed`` and ``first_replicate`` name the numbers: replicate r of this tape is replicate
+    0 of ``Tape(seed, first_replicate=r)``. ``lower_scale`` multiplies ALL noise of the
+    lower-level sample π, curvature included: π stands for a minibatch, and a scale √ε is
+    the theory's variance condition (SPEC §3). The samples ξ, ζ⁰, ζ are single, unscaled.
+    """
+
+    seed: int = 0
+    lower_scale: float = 1.0
+    first_replicate: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "first_replicate"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} must be an integer >= 0, got {value!r}")
+        if not 0 <= self.lower_scale < float("inf"):
+            raise ValueError(f"lower_scale must be finite and >= 0, got {self.lower_scale!r}")
+
+    def open(self, like: Array) -> TapeStream:
+        """Generators for the replicates of ``like``, shape ``(..., d)``."""
+        return TapeStream(self, like)
+
+
+class TapeStream:
+    """The generators of one run, read in order."""
+
+    def __init__(self, tape: Tape, like: Array) -> None:
+        self._like = like
+        self._scale = float(tape.lower_scale)
+        self._replicates = tuple(like.shape[:-1])
+        count = int(np.prod(self._replicates, dtype=np.int64))
+        self._generators = {
+            stream: [
+                np.random.Generator(
+                    np.random.SFC64(np.random.SeedSequence(tape.seed, spawn_key=(replicate, key)))
+                )
+                for replicate in range(tape.first_replicate, tape.first_replicate + count)
+            ]
+            for stream, key in _STREAMS.items()
+        }
+
+    def start(self, layout: Start) -> Start:
+        """Samples of iteration 0; ``layout`` is not repeated over steps."""
+        block = self.block(layout, 1)
+        return _map_layout(lambda leaf: leaf[0, ...], block)
+
+    def block(self, layout: Any, steps: int) -> Any:
+        """Samples of the next ``steps`` iterations, every leaf with a leading step axis."""
+        draws = list(_draws(layout))
+        raw = {
+            stream: self._raw(stream, [d for d in draws if _stream_of(d) == stream], steps)
+            for stream in _STREAMS
+        }
+        offsets = dict.fromkeys(_STREAMS, 0)
+
+        def fill(draw: Draw) -> Array:
+            stream = _stream_of(draw)
+            size = _size(draw)
+            part = raw[stream][:, :, offsets[stream] : offsets[stream] + size]
+            offsets[stream] += size
+            return self._leaf(draw, part, steps)
+
+        return _map_layout(fill, layout)
+
+    def _raw(self, stream: str, draws: Sequence[Draw], steps: int) -> np.ndarray:
+        """Unshaped numbers, (replicate, step, everything of one step)."""
+        width = sum(map(_size, draws))
+        generators = self._generators[stream]
+        if stream == "sign":  # 64 signs a word, whole words a step
+            words = -(-width // 64)
+            bits = np.empty((len(generators), steps, words), dtype="<u8")
+            for index, generator in enumerate(generators):
+                bits[index] = generator.bit_generator.random_raw(steps * words).reshape(
+                    steps, words
+                )
+            return np.unpackbits(bits.view(np.uint8), axis=-1, bitorder="little")
+        out = np.empty((len(generators), steps, width))
+        for index, generator in enumerate(generators):
+            draw = generator.standard_normal if stream == "normal" else generator.random
+            draw(out=out[index])
+        return out
+
+    def _leaf(self, draw: Draw, part: np.ndarray, steps: int) -> Array:
+        noise, leading = draw.noise, draw.leading
+        values = part.reshape(part.shape[0], steps, *leading, *noise.shape)
+        values = np.moveaxis(values, 0, 1 + len(leading))
+        values = _transform(noise, values)
+        if draw.scaled and noise.law != "index" and self._scale != 1:
+            values = values * self._scale
+        shape = (steps, *leading, *self._replicates, *noise.shape)
+        values = np.ascontiguousarray(values).reshape(shape)
+        dtype = _index_dtype(self._like) if noise.law == "index" else None
+        return asarray(values, self._like, dtype)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Samples that already exist: ``start`` for iteration 0, then one per iteration."""
+
+    start: Start
+    steps: Iterable[Any]
+
+    def open(self, like: Array) -> ReplayStream:
+        """A stream that hands out the stored samples in order."""
+        return ReplayStream(self)
+
+
+class ReplayStream:
+    """The stored samples of a ``Replay``, read in order."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._start = replay.start
+        self._steps = iter(replay.steps)
+
+    def start(self, layout: Start) -> Start:
+        """The stored start; raises ``ValueError`` where it does not fit ``layout``."""
+        expect_layout(self._start, layout)
+        return self._start
+
+    def block(self, layout: Any, steps: int) -> Any:
+        """The next ``steps`` samples stacked; raises ``ValueError`` where one does not fit."""
+        samples = []
+        for _ in range(steps):
+            try:
+                samples.append(next(self._steps))
+            except StopIteration:
+                raise ValueError(
+                    f"the replayed samples end after {len(samples)} of {steps} steps asked for"
+                ) from None
+            expect_layout(samples[-1], layout)
+        return _stack(samples)
+
+
+def expect_layout(sample: Any, layout: Any) -> None:
+    """Raise ``ValueError`` unless ``sample`` has the parts, fields and rows of ``layout``."""
+    if type(sample) is not type(layout):
+        raise ValueError(
+            f"the algorithm takes a {type(layout).__name__}, got a {type(sample).__name__}"
+        )
+    for name, part in zip(layout._fields, layout, strict=True):
+        given = getattr(sample, name)
+        if hasattr(part, "_fields"):
+            expect_layout(given, part)
+            continue
+        missing = [field for field in part if field not in given]
+        if missing:
+            raise ValueError(f"sample.{name} lacks the fields {missing}; it has {list(given)}")
+        for field, draw in part.items():
+            shape = tuple(given[field].shape)
+            width = len(draw.leading)
+            fits = shape[:width] == draw.leading
+            if not fits or shape[len(shape) - len(draw.noise.shape) :] != draw.noise.shape:
+                raise ValueError(
+                    f"sample.{name}[{field!r}] has shape {shape}; the algorithm takes "
+                    f"{draw.leading} + replicates + {draw.noise.shape}"
+                )
+
+
+def sample_bytes(layout: Any, replicates: int) -> int:
+    """Bytes of one step's sample in float64."""
+    return 8 * replicates * sum(map(_size, _draws(layout)))
+
+
+def non_finite(sample: Any) -> str | None:
+    """The first field of ``sample`` that holds a NaN or an infinity, if any."""
+    for name, leaf in named_leaves(sample):
+        if is_real_floating(leaf) and not bool(namespace(leaf).all(namespace(leaf).isfinite(leaf))):
+            return name
+    return None
+
+
+def _transform(noise: Noise, values: np.ndarray) -> np.ndarray:
+    if noise.law == "normal":
+        return values
+    if noise.law == "sign":
+        return values * 2.0 - 1.0
+    if noise.law == "two_point":
+        p = 0.5 if noise.parameter is None else float(noise.parameter)
+        return np.where(values < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+    return np.floor(values * noise.parameter).astype(np.int64)
+
+
+def _stream_of(draw: Draw) -> str:
+    law = draw.noise.law
+    if law not in LAWS:
+        raise ValueError(f"unknown law {law!r} of noise; known are {', '.join(LAWS)}")
+    return _STREAM_OF[law]
+
+
+def _size(draw: Draw) -> int:
+    return int(np.prod((*draw.leading, *draw.noise.shape), dtype=np.int64))
+
+
+def _draws(layout: Any) -> Iterable[Draw]:
+    if isinstance(layout, Draw):
+        yield layout
+    elif isinstance(layout, Mapping):
+        for part in layout.values():
+            yield from _draws(part)
+    else:
+        for part in layout:
+            yield from _draws(part)
+
+
+def _map_layout(function: Any, layout: Any) -> Any:
+    if isinstance(layout, Mapping):
+        return {key: _map_layout(function, value) for key, value in layout.items()}
+    if isinstance(layout, tuple) and not isinstance(layout, Draw):
+        return type(layout)(*[_map_layout(function, part) for part in layout])
+    return function(layout)
+
+
+def _index_dtype(like: Array) -> Any:
+    return namespace(like).__array_namespace_info__().default_dtypes(device=None)["integral"]
+
+
+def _stack(samples: Sequence[Any]) -> Any:
+    first = samples[0]
+    if isinstance(first, Mapping):
+        return {key: _stack([sample[key] for sample in samples]) for key in first}
+    if isinstance(first, tuple):
+        return type(first)(*[_stack(list(parts)) for parts in zip(*samples, strict=True)])
+    return namespace(first).stack(samples)
+
+
+# --- random matrices of problems, not of runs ---------------------------------------------
+
+
+def random_matrix(rows: int, columns: int, seed: int) -> np.ndarray:
+    """A matrix of independent standard normal entries, from ``seed``."""
+    return np.random.default_rng((seed, 0)).standard_normal((rows, columns))
+
+
+def random_rotation(size: int, seed: int) -> np.ndarray:
+    """A uniformly distributed orthogonal matrix (QR with the signs fixed), from ``seed``."""
+    q, r = np.linalg.qr(np.random.default_rng((seed, 1)).standard_normal((size, size)))
+    return q * np.where(np.diag(r) < 0, -1.0, 1.0)

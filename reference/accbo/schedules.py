@@ -1,0 +1,156 @@
+"""The parameters that the theory prescribes for a target accuracy (SPEC §3).
+
+The theory gives orders; every constant in front of them is ours and stands in ``Factors``,
+whose defaults are all 1 except the warm start's. They were fixed before any run, are the
+same for every variant, and nothing in ``theory_checks`` tunes them:
+
+    AccBO            1 − β = ε², η = ε², α = min(ε², 1/l), τ = √(μα), T = ε⁻³
+    moving average   1 − β = ε², η = ε³, the same lower level,         T = ε⁻⁴
+    both             γ = (1 − √(μα))/(1 + √(μα)),  S = 2/ε samples for m_0,
+                     T0 = 2 (1 + log 1/ε)/√(μα),   lower noise scaled by √ε (variance O(ε)),
+                     Q = ⌈log(c/ε)/−log(1 − μ/l)⌉ with c = l_g1 l_f0/μ (Q = 1 if μ = l)
+    Option II        I = ⌈1/ε⌉, N = ⌈2/√(μα)⌉
+
+l is the largest curvature of a realisation. Where l_f0 is infinite (a quadratic f) it is
+replaced by ``gradient_bound``, a bound of ‖∇_y f‖ on the region of interest, by default 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from accbo.algorithms import AccBO
+from accbo.problem import Constants
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What stands in front of each order; ours to state, so stated."""
+
+    momentum: float = 1.0  # of 1 − β
+    upper_step: float = 1.0  # of η
+    lower_step: float = 1.0  # of α
+    averaging: float = 1.0  # of τ
+    first: float = 2.0  # of S
+    warm_start: float = 2.0  # of T0
+    lower_steps: float = 2.0  # of N
+    lower_scale: float = 1.0  # of √ε
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """An algorithm with the run that belongs to it; keyword arguments of ``accbo.run``.
+
+    ``lower_scale`` is the factor on the lower level's noise (``Tape.lower_scale``).
+    """
+
+    epsilon: float
+    algorithm: AccBO
+    steps: int
+    warm_start: int
+    first: int
+    lower_scale: float
+
+
+def accbo(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    option: str = "I",
+    sampling: str = "chained",
+    order: str = "simultaneous",
+    gradient_bound: float = 1.0,
+    factors: Factors = Factors(),
+) -> Schedule:
+    """AccBO's schedule for a target accuracy, or for a number of steps (ε = T^{−1/3}).
+
+    Give exactly one of ``epsilon`` in (0, 1) and ``steps`` ≥ 2. ``option`` is ``"I"`` or
+    ``"II"``. Raises ``ValueError`` for anything else.
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 3)
+    return _schedule(constants, epsilon, steps, 2, option, sampling, order, gradient_bound, factors)
+
+
+def moving_average(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    option: str = "I",
+    sampling: str = "chained",
+    order: str = "simultaneous",
+    gradient_bound: float = 1.0,
+    factors: Factors = Factors(),
+) -> Schedule:
+    """The schedule of the normalised moving average (BO-REP, SLIP): ε = T^{−1/4}, η = ε³.
+
+    Arguments as for :func:`accbo`. The returned algorithm still carries AccBO's own parts:
+    replace its momentum by a moving average to run the rival.
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 4)
+    return _schedule(constants, epsilon, steps, 3, option, sampling, order, gradient_bound, factors)
+
+
+def neumann_terms(constants: Constants, epsilon: float, gradient_bound: float = 1.0) -> int:
+    """Q such that the series' bias, l_g1 l_f0/μ (1 − μ/l)^Q at most, is below ε."""
+    if constants.mu >= constants.curvature:
+        return 1
+    bound = constants.l_f0 if math.isfinite(constants.l_f0) else gradient_bound
+    c = constants.l_g1 * bound / constants.mu
+    return max(
+        1, math.ceil(math.log(c / epsilon) / -math.log1p(-constants.mu / constants.curvature))
+    )
+
+
+def _schedule(
+    constants: Constants,
+    epsilon: float,
+    steps: int,
+    upper_power: int,
+    option: str,
+    sampling: str,
+    order: str,
+    gradient_bound: float,
+    factors: Factors,
+) -> Schedule:
+    if option not in ("I", "II"):
+        raise ValueError(f"option must be I or II, got {option!r}")
+    if not gradient_bound > 0:
+        raise ValueError(f"gradient_bound must be > 0, got {gradient_bound!r}")
+    alpha = min(factors.lower_step * epsilon**2, 1 / constants.curvature)
+    contraction = math.sqrt(constants.mu * alpha)
+    algorithm = AccBO(
+        lower_step_size=alpha,
+        lower_momentum=max(0.0, (1 - contraction) / (1 + contraction)),
+        averaging=min(1.0, factors.averaging * contraction),
+        momentum=max(0.0, 1 - factors.momentum * epsilon**2),
+        upper_step_size=factors.upper_step * epsilon**upper_power,
+        neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
+        neumann_scale=constants.curvature,
+        neumann_sampling=sampling,
+        period=math.ceil(1 / epsilon) if option == "II" else None,
+        lower_steps=math.ceil(factors.lower_steps / contraction) if option == "II" else 1,
+        order=order,
+    )
+    return Schedule(
+        epsilon=epsilon,
+        algorithm=algorithm,
+        steps=steps,
+        warm_start=math.ceil(factors.warm_start * (1 - math.log(epsilon)) / contraction),
+        first=math.ceil(factors.first / epsilon),
+        lower_scale=factors.lower_scale * math.sqrt(epsilon),
+    )
+
+
+def _accuracy(epsilon: float | None, steps: int | None, power: int) -> tuple[float, int]:
+    if (epsilon is None) == (steps is None):
+        raise ValueError("give exactly one of epsilon and steps")
+    if epsilon is None:
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
+            raise ValueError(f"steps must be an integer >= 2, got {steps!r}")
+        return steps ** (-1 / power), steps
+    if not 0 < epsilon < 1:
+        raise ValueError(f"epsilon must lie in (0, 1), got {epsilon!r}")
+    return float(epsilon), math.ceil(epsilon**-power)
