@@ -1,0 +1,1 @@
+"""Theory checks: one theorem, one file; ``python -m theory_checks`` runs them."""

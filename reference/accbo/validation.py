@@ -32,15 +32,8 @@ def check_run(algorithm: Any, problem: BilevelProblem, x: Array, y: Array) -> No
 
 def check_problem(problem: Any) -> None:
     """Raise ``TypeError`` unless ``problem`` offers what a bilevel problem must."""
-    missing = (
-        [
-            name
-            for name in sorted(BilevelProblem.__protocol_attrs__)  # type: ignore[attr-defined]
-            if not hasattr(problem, name)
-        ]
-        if hasattr(BilevelProblem, "__protocol_attrs__")
-        else ([] if isinstance(problem, BilevelProblem) else ["(see accbo.BilevelProblem)"])
-    )
+    wanted = [name for name in dir(BilevelProblem) if not name.startswith("_")]
+    missing = [name for name in (*wanted, "d_x", "d_y") if not hasattr(problem, name)]
     if missing:
         raise TypeError(f"{type(problem).__name__} is no bilevel problem: it lacks {missing}")
 
