@@ -107,15 +107,8 @@ class TapeStream:
         self._scale = float(tape.lower_scale)
         self._replicates = tuple(like.shape[:-1])
         count = int(np.prod(self._replicates, dtype=np.int64))
-        self._generators = {
-            stream: [
-                np.random.Generator(
-                    np.random.SFC64(np.random.SeedSequence(tape.seed, spawn_key=(replicate, key)))
-                )
-                for replicate in range(tape.first_replicate, tape.first_replicate + count)
-            ]
-            for stream, key in _STREAMS.items()
-        }
+        self._tape, self._count = tape, count
+        self._opened: dict[str, list[np.random.Generator]] = {}
 
     def start(self, layout: Start) -> Start:
         """Samples of iteration 0; ``layout`` is not repeated over steps."""
@@ -140,10 +133,23 @@ class TapeStream:
 
         return _map_layout(fill, layout)
 
+    def _generators(self, stream: str) -> list[np.random.Generator]:
+        """One generator a replicate, made when the stream is first read."""
+        if stream not in self._opened:
+            first, key = self._tape.first_replicate, _STREAMS[stream]
+            seeds = [
+                np.random.SeedSequence(self._tape.seed, spawn_key=(replicate, key))
+                for replicate in range(first, first + self._count)
+            ]
+            self._opened[stream] = [np.random.Generator(np.random.SFC64(s)) for s in seeds]
+        return self._opened[stream]
+
     def _raw(self, stream: str, draws: Sequence[Draw], steps: int) -> np.ndarray:
         """Unshaped numbers, (replicate, step, everything of one step)."""
         width = sum(map(_size, draws))
-        generators = self._generators[stream]
+        if not width:
+            return np.empty((self._count, steps, 0))
+        generators = self._generators(stream)
         if stream == "sign":  # 64 signs a word, whole words a step
             words = -(-width // 64)
             bits = np.empty((len(generators), steps, words), dtype="<u8")

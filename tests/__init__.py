@@ -1,0 +1,1 @@
+"""The test suite; one file an idea, helpers in ``support``."""

@@ -1,0 +1,302 @@
+"""Bias of the truncated Neumann series, as an equality (SPEC 4.1).
+
+Claim       H⁻¹v − S_Q v = (I − H/l)^Q H⁻¹ v, at most (1 − μ/l)^Q ‖v‖/μ, attained on the
+            μ-eigenvector; the three samplings all have the expectation S_Q v.
+Regime      a quadratic problem with C = I, so that m_0 = h_0 = w∘x + S v is what AccBO's own
+            ``init`` returns: the real code path, from the sample to the momentum.
+Statistic   without noise, S v itself; with Hessian noise, its mean over ALL outcomes of the
+            signs (d = 2), and over a tape of R draws (d = 6) along S_Q v and in total variance.
+Rule        rounding where deterministic or enumerated; two-sided z tests where sampled, with
+            the exact covariance of the series for the mean.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from accbo import AccBO, Tape, move
+from accbo._arrays import asarray, to_host
+from accbo.algorithms import AccBOSample
+from accbo.problems import LowerNoise, Quadratic, quadratic
+from accbo.sampling import Start, random_rotation
+from theory_checks.backends import like
+from theory_checks.harness import Outcome, Piece, Settings
+from theory_checks.statistics import ALPHA, Finding, equal_mean, equality_power, exact
+
+NAME = "neumann_bias"
+CLAIM = "E h has the bias (I − H/l)^Q H⁻¹ v, attained at (1 − μ/l)^Q ‖v‖/μ, in all samplings"
+SOURCE = "SPEC 4.1"
+EFFECT = "a mean off by 8 standard errors: 2.4 % of S_Q v (randomised), 0.4 % (the others)"
+KILLS = (
+    "series from q = 1",
+    "one term too few",
+    "one term too many",
+    "1/l missing",
+    "random term without Q",
+    "one sample for all factors",
+    "sign of the implicit term",
+)
+
+SAMPLINGS = ("chained", "independent", "randomised")
+TERMS = (1, 2, 5, 10)
+SCALE = 2.6
+SPECTRUM = (0.3, 0.7, 1.1, 1.5, 1.9, 2.2)
+CURVATURE = 0.25  # noise of the Hessian
+ENUMERATED = 3  # Q of the enumeration
+SAMPLED = 6  # Q of the sampled part
+DRAWS = {"quick": 20_000, "full": 200_000}
+GROUP = 10_000
+ROUNDING = 64 * 2.0**-53  # relative; at most 4 Q roundings of terms of size ‖v‖/l each
+
+
+def pieces(settings: Settings) -> list[Piece]:
+    """One deterministic piece, one enumeration and some groups of draws per sampling."""
+    groups = DRAWS[settings.profile] // GROUP
+    sampled = [("sampled", name, group) for name in SAMPLINGS for group in range(groups)]
+    enumerated = [("enumerated", name) for name in SAMPLINGS]
+    keys: list[tuple[Any, ...]] = [("bias",), *enumerated, *sampled]
+    return [Piece(NAME, key, 0.5) for key in keys]
+
+
+def measure(settings: Settings, piece: Piece) -> Outcome:
+    """The series' values, as AccBO's own ``init`` computes them."""
+    kind, *rest = piece.key
+    if kind == "bias":
+        return _deterministic(settings)
+    if kind == "enumerated":
+        return _enumerated(settings, *rest)
+    return _sampled(settings, *rest)
+
+
+def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
+    """Equalities for the bias and its bound, for every sampling's mean and variance."""
+    findings = _judge_bias(outcomes["bias",])
+    for sampling in SAMPLINGS:
+        findings.append(_judge_enumerated(sampling, outcomes["enumerated", sampling]))
+    for sampling in SAMPLINGS:
+        groups = [outcomes[key] for key in sorted(outcomes, key=str) if key[1:2] == (sampling,)]
+        samples = np.concatenate([group["draws"] for group in groups if "draws" in group])
+        findings.extend(_judge_sampled(sampling, samples))
+    return findings
+
+
+def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
+    """The sampled findings' levels, added up; the others are deterministic."""
+    return ALPHA * sum(finding.interval is not None for finding in findings)
+
+
+def power(settings: Settings, findings: Sequence[Finding]) -> float:
+    """Against ``EFFECT``."""
+    return equality_power(8.0)
+
+
+# --- measurements -------------------------------------------------------------------------
+
+
+def _algorithm(settings: Settings, terms: int, sampling: str) -> Any:
+    return settings.apply_fault(
+        AccBO(
+            lower_step_size=0.1,
+            lower_momentum=0.6,
+            averaging=0.3,
+            momentum=0.9,
+            upper_step_size=0.1,
+            neumann_terms=terms,
+            neumann_scale=SCALE,
+            neumann_sampling=sampling,
+        )
+    )
+
+
+def _problem(spectrum: Sequence[float], curvature: float) -> Quadratic:
+    """C = I and w = 0: m_0 is S v with v = y − t, t = 0."""
+    size = len(spectrum)
+    return quadratic(
+        spectrum,
+        size,
+        rotation=random_rotation(size, 0),
+        coupling=np.eye(size),
+        weights=0.7,
+        target=0.0,
+        noise_lower=LowerNoise(curvature=curvature),
+    )
+
+
+def _series(problem: Quadratic, momentum: Any, x: np.ndarray) -> np.ndarray:
+    return to_host(momentum) - to_host(problem.weights) * x
+
+
+def _init(settings: Settings, algorithm: Any, problem: Quadratic, v: np.ndarray, start: Any) -> Any:
+    """S v for every row of ``v``; ``start`` is a tape or the samples themselves."""
+    here = like(settings.backend)
+    moved = move(problem, here)
+    x = np.full_like(v, 0.4)
+    x_here, y_here = asarray(x, here), asarray(v, here)
+    if isinstance(start, Tape):
+        start = start.open(x_here).start(algorithm.draw_start(moved, 0, 1))
+    state = algorithm.init(moved, x_here, y_here, start)
+    return _series(problem, state.momentum, x)
+
+
+def _vectors() -> np.ndarray:
+    """The μ-eigenvector first, then vectors that no eigenvector is near."""
+    count = 20
+    rotation = random_rotation(len(SPECTRUM), 0)
+    angles = np.arange(1, count * len(SPECTRUM) + 1).reshape(count, -1)
+    return np.concatenate((rotation[:, :1].T, np.sin(angles**1.5)))
+
+
+def _deterministic(settings: Settings) -> Outcome:
+    problem, v = _problem(SPECTRUM, 0.0), _vectors()
+    return {
+        str(terms): _init(settings, _algorithm(settings, terms, "chained"), problem, v, Tape(0))
+        for terms in TERMS
+    }
+
+
+def _enumerated(settings: Settings, sampling: str) -> Outcome:
+    """S v on every outcome of the signs (and of q), one outcome a replicate."""
+    algorithm = _algorithm(settings, ENUMERATED, sampling)
+    problem = _problem(SPECTRUM[:2], 0.25)
+    layout = algorithm.draw_start(problem, 0, 1).first
+    rows = layout.hessian["curvature"].leading[1]
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=2 * rows)))
+    powers = np.arange(ENUMERATED) if layout.power else np.zeros(1)
+    outcomes = len(signs) * len(powers)
+    hessian = np.repeat(signs.reshape(-1, rows, 2), len(powers), axis=0)
+    here = like(settings.backend)
+    integer = asarray(np.zeros(1), here).dtype
+    if layout.power:
+        integer = Tape(0).open(here[:, None] if here.ndim == 1 else here)
+        integer = integer.block({"p": layout.power["power"]}, 1)["p"].dtype
+    power = np.tile(powers, len(signs)).reshape(1, outcomes, 1)
+    blank = np.zeros((1, outcomes, 0))
+    sample = AccBOSample(
+        upper={"none": asarray(blank, here)},
+        cross={"none": asarray(blank, here)},
+        hessian={"curvature": asarray(np.moveaxis(hessian, 0, 1)[None], here)},
+        power={"power": asarray(power.astype(np.int64), here, integer)} if layout.power else {},
+        lower={"curvature": asarray(np.ones((1, outcomes, 2)), here)},
+    )
+    start = Start({"curvature": asarray(np.ones((0, outcomes, 2)), here)}, sample)
+    v = np.broadcast_to(np.array([0.8, -0.5]), (outcomes, 2)).copy()
+    return {"outcomes": _init(settings, algorithm, problem, v, start)}
+
+
+def _sampled(settings: Settings, sampling: str, group: int) -> Outcome:
+    algorithm = _algorithm(settings, SAMPLED, sampling)
+    v = np.broadcast_to(_vectors()[1], (GROUP, len(SPECTRUM))).copy()
+    tape = Tape(settings.seed, first_replicate=group * GROUP)
+    draws = _init(settings, algorithm, _problem(SPECTRUM, CURVATURE), v, tape)
+    return {"draws": draws}
+
+
+# --- the theory ---------------------------------------------------------------------------
+
+
+def _matrix(spectrum: Sequence[float]) -> np.ndarray:
+    return to_host(_problem(spectrum, 0.0).hessian)
+
+
+def expectation(hessian: np.ndarray, v: np.ndarray, terms: int) -> np.ndarray:
+    """S_Q v = H⁻¹ (I − (I − H/l)^Q) v, not by summing the series."""
+    contraction = np.linalg.matrix_power(np.eye(len(hessian)) - hessian / SCALE, terms)
+    return np.linalg.solve(hessian, v - contraction @ v)
+
+
+def covariance(
+    hessian: np.ndarray, v: np.ndarray, terms: int, noise: float, sampling: str
+) -> np.ndarray:
+    """Exact covariance of one draw of S v, H_j = H + noise·diag(signs) independent.
+
+    E p_q p_qᵀ = M_q with M_0 = vvᵀ and M_q = A M_{q−1} A + (noise/l)² diag(M_{q−1}),
+    A = I − H/l; chained powers share their factors: E p_{q+k} p_qᵀ = A^k M_q.
+    """
+    a = np.eye(len(v)) - hessian / SCALE
+    moments = [np.outer(v, v)]
+    for _ in range(terms - 1):
+        last = moments[-1]
+        moments.append(a @ last @ a + (noise / SCALE) ** 2 * np.diag(np.diag(last)))
+    means = [np.linalg.matrix_power(a, q) @ v for q in range(terms)]
+    spread = [m - np.outer(mean, mean) for m, mean in zip(moments, means, strict=True)]
+    if sampling == "independent":
+        return np.sum(spread, axis=0) / SCALE**2
+    if sampling == "randomised":
+        mean = np.sum(means, axis=0) / SCALE
+        return terms * np.sum(moments, axis=0) / SCALE**2 - np.outer(mean, mean)
+    total = np.zeros_like(hessian)
+    for q in range(terms):
+        total += spread[q]
+        for k in range(1, terms - q):
+            shared = np.linalg.matrix_power(a, k) @ spread[q]
+            total += shared + shared.T
+    return total / SCALE**2
+
+
+# --- decisions ----------------------------------------------------------------------------
+
+
+def _judge_bias(outcome: Outcome) -> list[Finding]:
+    hessian, vectors, mu = _matrix(SPECTRUM), _vectors(), min(SPECTRUM)
+    findings = []
+    for terms in TERMS:
+        inverse = np.linalg.solve(hessian, vectors.T).T
+        measured = inverse - outcome[str(terms)]
+        contraction = np.linalg.matrix_power(np.eye(len(hessian)) - hessian / SCALE, terms)
+        predicted = inverse @ contraction
+        sizes = np.linalg.norm(vectors, axis=-1)
+        tolerance = ROUNDING * float(np.max(sizes)) / mu
+        worst = np.unravel_index(np.argmax(np.abs(measured - predicted)), predicted.shape)
+        findings.append(
+            exact(
+                f"bias of S_Q v, worst entry, Q = {terms}",
+                predicted[worst],
+                measured[worst],
+                tolerance,
+            )
+        )
+        bound = (1 - mu / SCALE) ** terms / mu
+        ratios = np.linalg.norm(measured, axis=-1) / (sizes * bound)
+        quantity = f"largest bias / bound, Q = {terms}"
+        findings.append(exact(quantity, 1.0, float(np.max(ratios)), ROUNDING / bound / mu))
+    return findings
+
+
+def _judge_enumerated(sampling: str, outcome: Outcome) -> Finding:
+    v = np.array([0.8, -0.5])
+    predicted = expectation(_matrix(SPECTRUM[:2]), v, ENUMERATED)
+    measured = np.array([math.fsum(column) for column in outcome["outcomes"].T])
+    measured = measured / len(outcome["outcomes"])
+    worst = int(np.argmax(np.abs(measured - predicted)))
+    tolerance = ROUNDING * float(np.linalg.norm(v)) / min(SPECTRUM[:2])
+    quantity = f"mean over {len(outcome['outcomes'])} outcomes, {sampling}"
+    return exact(quantity, predicted[worst], measured[worst], tolerance)
+
+
+def _judge_sampled(sampling: str, draws: np.ndarray) -> list[Finding]:
+    hessian, v = _matrix(SPECTRUM), _vectors()[1]
+    mean = expectation(hessian, v, SAMPLED)
+    spread = covariance(hessian, v, SAMPLED, CURVATURE, sampling)
+    direction = mean / np.linalg.norm(mean)
+    error = math.sqrt(direction @ spread @ direction / len(draws))
+    along = float(np.mean(draws @ direction))
+    squares = np.sum((draws - mean) ** 2, axis=-1)
+    return [
+        equal_mean(
+            f"mean along S_Q v, {sampling}, R = {len(draws)}",
+            float(np.linalg.norm(mean)),
+            along,
+            error,
+        ),
+        equal_mean(
+            f"total variance, {sampling}, R = {len(draws)}",
+            float(np.trace(spread)),
+            float(np.mean(squares)),
+            float(np.std(squares, ddof=1) / math.sqrt(len(draws))),
+        ),
+    ]

@@ -1,0 +1,289 @@
+"""The rate: ‖∇Φ‖ falls as T^{−1/3}, and the rivals' do not (SPEC 4.4).
+
+Claim       with ε = T^{−1/3} and lower variance O(ε), AccBO's mean gradient is Θ(ε): exponent
+            −1/3, under Gaussian and skewed noise. The normalised moving average has −1/4 on its
+            own schedule and about −1/6 on AccBO's. With a constant lower variance tracking
+            falls as T^{−1/6} only. On a stale sample, under skewed noise, nothing falls.
+Regime      quadratic and cosh problems; schedules of ``accbo.schedules`` with its constants;
+            start 0.3 from a stationary point; additive noise 0.5 (1.0 for the stale sample and
+            the AccBO it is compared with), multiplicative 0.1, curvature and coupling 0.1.
+Statistic   mean of ‖∇Φ(x_t)‖ (of ‖y*(x_t) − ŷ_t‖ for tracking) over t ≥ T/2 per replicate,
+            for T = 2^8 … 2^13; slope of log mean against log T, error from the replicates.
+Rule        the whole 99 % interval of the slope within a band of the prediction. The band
+            covers the bias of a finite window, at most ``BIAS`` on this family in the full
+            profile; it is 0.03, 0.05 for a user's own dimension, skew or window.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accbo import Tape, move, run, schedules
+from accbo._arrays import asarray, norm, to_host
+from accbo.conformance.faults import FAULTS
+from accbo.problems import LowerNoise, UpperNoise, quadratic, relaxed_smooth
+from accbo.sampling import random_matrix
+from theory_checks.backends import like
+from theory_checks.harness import Outcome, Piece, Settings, save_records
+from theory_checks.statistics import (
+    Finding,
+    at_least,
+    band_false_alarm,
+    relative_error,
+    slope,
+    within_band,
+)
+
+NAME = "rate"
+CLAIM = "‖∇Φ‖ falls as T^(−1/3) for AccBO; as T^(−1/4), T^(−1/6), not at all for the rivals"
+SOURCE = "SPEC 4.4"
+EFFECT = "an exponent off by 0.06"
+KILLS = (
+    "stale sample",
+    "no correction",
+    "different sample",
+    "correction without β",
+    "β and 1−β swapped",
+)
+
+WINDOW = {"quick": (8, 13), "full": (8, 16)}
+DIMENSION = 4
+SKEW = 0.1
+REPLICATES = {"quick": 512, "full": 1024}
+GROUP = 512
+RECORDS = 1024  # states looked at in a run
+LEVEL = 0.99
+BAND = 0.03
+OWN_BAND = 0.05  # for a user's own dimension, skew or window
+BIAS = 0.012
+DECAY_BAND = 0.1
+
+
+class Variant(NamedTuple):
+    """One curve: which problem, noise, schedule and rival, and what it is judged by."""
+
+    problem: str
+    law: str
+    noise: float
+    fault: str | None  # the rival, as the fault that turns AccBO into it
+    schedule: str
+    constant_variance: bool
+    quantity: str
+    predicted: float | None  # None: judged apart
+    band: float = BAND
+    user: bool = True  # whether ``Settings.fault`` applies
+    last_only: bool = False
+
+
+VARIANTS = {
+    "AccBO, Gaussian": Variant(
+        "quadratic", "normal", 0.5, None, "accbo", False, "gradient", -1 / 3
+    ),
+    "AccBO, skewed": Variant(
+        "quadratic", "two_point", 0.5, None, "accbo", False, "gradient", -1 / 3
+    ),
+    "AccBO, cosh, skewed": Variant(
+        "cosh", "two_point", 0.5, None, "accbo", False, "gradient", -1 / 3
+    ),
+    "tracking, constant lower variance": Variant(
+        "quadratic", "normal", 0.5, None, "accbo", True, "tracking", -1 / 6
+    ),
+    "moving average, own schedule": Variant(
+        "quadratic",
+        "normal",
+        0.5,
+        "no correction",
+        "moving_average",
+        False,
+        "gradient",
+        -1 / 4,
+        user=False,
+    ),
+    "moving average, AccBO's schedule": Variant(
+        "quadratic",
+        "normal",
+        0.5,
+        "no correction",
+        "accbo",
+        False,
+        "gradient",
+        -1 / 6,
+        user=False,
+    ),
+    "stale sample, skewed": Variant(
+        "quadratic",
+        "two_point",
+        1.0,
+        "stale sample",
+        "accbo",
+        False,
+        "gradient",
+        0.0,
+        band=DECAY_BAND,
+        user=False,
+    ),
+    "AccBO, skewed, noise 1": Variant(
+        "quadratic", "two_point", 1.0, None, "accbo", False, "gradient", None, last_only=True
+    ),
+}
+STALE, BESIDE = "stale sample, skewed", "AccBO, skewed, noise 1"
+
+
+def pieces(settings: Settings) -> list[Piece]:
+    """Every variant at every T, in groups of replicates; cost in thousands of steps."""
+    keys = [
+        (name, power, group)
+        for name, variant in VARIANTS.items()
+        for power in (_powers(settings)[-1:] if variant.last_only else _powers(settings))
+        for group in range(REPLICATES[settings.profile] // GROUP)
+    ]
+    return [Piece(NAME, key, 2.0 ** key[1] / 4096) for key in keys]
+
+
+def measure(settings: Settings, piece: Piece) -> Outcome:
+    """The statistic of every replicate of one group."""
+    name, power, group = piece.key
+    variant, steps = VARIANTS[name], 2**power
+    host = problem_of(variant, settings)
+    make = schedules.accbo if variant.schedule == "accbo" else schedules.moving_average
+    schedule = make(host.constants, steps=steps)
+    algorithm: Any = schedule.algorithm
+    if variant.fault is not None:
+        algorithm = FAULTS[variant.fault].apply(algorithm)
+    elif variant.user:
+        algorithm = settings.apply_fault(algorithm)
+    problem = move(host, like(settings.backend))
+    x = asarray(_starts(host, settings, group), problem.target)
+    seed = (settings.seed * len(VARIANTS) + list(VARIANTS).index(name)) * 64 + power
+    result = run(
+        algorithm,
+        problem,
+        x,
+        problem.solution(x),
+        steps=steps,
+        noise=Tape(
+            seed,
+            lower_scale=1.0 if variant.constant_variance else schedule.lower_scale,
+            first_replicate=group * GROUP,
+        ),
+        warm_start=schedule.warm_start,
+        first=schedule.first,
+        record=_record(variant.quantity, problem),
+        every=max(1, steps // RECORDS),
+    )
+    curve = to_host(result.records["value"])
+    save_records(settings, piece, {variant.quantity: curve, "iteration": result.iterations})
+    return {"mean": np.mean(curve[result.iterations >= steps // 2], axis=0)}
+
+
+def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
+    """Exponents within their bands, and the level of the stale sample."""
+    findings = []
+    for name, variant in VARIANTS.items():
+        if variant.predicted is None:
+            continue
+        powers = _powers(settings)
+        samples = [_gather(outcomes, name, power) for power in powers]
+        measured, error = slope([2.0**power for power in powers], samples)
+        quantity = "exponent of " + ("" if variant.quantity == "tracking" else "‖∇Φ‖, ") + name
+        band = _band(settings, variant.band)
+        findings.append(within_band(quantity, variant.predicted, band, measured, error, LEVEL))
+    last = _powers(settings)[-1]
+    stale, beside = _gather(outcomes, STALE, last), _gather(outcomes, BESIDE, last)
+    ratio = float(np.mean(stale) / np.mean(beside))
+    error = ratio * float(np.hypot(relative_error(stale), relative_error(beside)))
+    findings.append(
+        at_least(f"level of the stale sample / AccBO's, T = 2^{last}", 2.0, ratio, error, LEVEL)
+    )
+    return findings
+
+
+def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
+    """From the spread just measured and ``BIAS``: the probability that a band is missed.
+
+    The stale sample's level is hundreds of standard errors from its bound.
+    """
+    exponents = [finding for finding in findings if finding.quantity.startswith("exponent")]
+    band = _band(settings, BAND)
+    return float(sum(band_false_alarm(band, BIAS, _error(f), LEVEL) for f in exponents))
+
+
+def power(settings: Settings, findings: Sequence[Finding]) -> float:
+    """Against ``EFFECT`` on top of the least helpful bias, the worst of the exponents."""
+    exponents = [finding for finding in findings if finding.quantity.startswith("exponent")]
+    judged = [finding for finding in exponents if finding.predicted]  # the stale one's band is wide
+    band = _band(settings, BAND)
+    return min(band_false_alarm(band, 0.06 - BIAS, _error(f), LEVEL) for f in judged)
+
+
+# --- instances ----------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=32)
+def _problem(kind: str, dimension: int, law: str, skew: float, noise: float) -> Any:
+    make: Any = quadratic if kind == "quadratic" else relaxed_smooth
+    return make(
+        np.linspace(1.0, 1.5, dimension),
+        dimension,
+        coupling=0.5,
+        noise_upper=UpperNoise(noise, 0.1, noise, 0.1, law=law, probability=skew),
+        noise_lower=LowerNoise(0.5, 0.1, 0.1, law=law, probability=skew),
+    )
+
+
+def problem_of(variant: Variant, settings: Settings) -> Any:
+    """The instance of a variant, on the host."""
+    dimension = DIMENSION if settings.dimension is None else settings.dimension
+    skew = SKEW if settings.skew is None else settings.skew
+    return _problem(variant.problem, dimension, variant.law, skew, variant.noise)
+
+
+def _starts(problem: Any, settings: Settings, group: int) -> np.ndarray:
+    """Points 0.3 from a stationary point of Φ, one a replicate."""
+    directions = random_matrix(GROUP, problem.d_x, settings.seed * 1024 + group)
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    return stationary_point(problem) + 0.3 * directions
+
+
+def stationary_point(problem: Any) -> np.ndarray:
+    """A stationary point of Φ near 0, by SciPy on the closed form of ∇Φ."""
+    from scipy.optimize import root
+
+    found = root(problem.hypergradient, np.zeros(problem.d_x), tol=1e-12)
+    residual = float(np.linalg.norm(problem.hypergradient(found.x)))
+    if not residual < 1e-8:
+        raise RuntimeError(f"no stationary point found: ‖∇Φ‖ = {residual:.1e}")
+    return np.asarray(found.x)
+
+
+def _record(quantity: str, problem: Any) -> dict[str, Any]:
+    if quantity == "tracking":
+        return {"value": lambda state: norm(problem.solution(state.x) - state.y_average)}
+    return {"value": lambda state: norm(problem.hypergradient(state.x))}
+
+
+def _powers(settings: Settings) -> tuple[int, ...]:
+    low, high = settings.window or WINDOW[settings.profile]
+    return tuple(range(low, high + 1))
+
+
+def _gather(outcomes: dict[tuple[Any, ...], Outcome], name: str, power: int) -> np.ndarray:
+    keys = sorted(key for key in outcomes if key[:2] == (name, power))
+    return np.concatenate([outcomes[key]["mean"] for key in keys])
+
+
+def _band(settings: Settings, band: float) -> float:
+    own = (settings.dimension, settings.skew, settings.window) != (None, None, None)
+    return max(band, OWN_BAND) if own else band
+
+
+def _error(finding: Finding) -> float:
+    from scipy.stats import norm as normal
+
+    assert finding.interval is not None  # exponents always have one
+    low, high = finding.interval
+    return float((high - low) / 2 / normal.isf((1 - LEVEL) / 2))
