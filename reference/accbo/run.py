@@ -318,6 +318,8 @@ def _compiled(record: tuple[tuple[str, Callable[[Any], Array]], ...]) -> _Functi
                 state, _ = jax.lax.scan(one, state, samples)
             return state, measure(state) if recorded else None
 
+        if not recorded:  # one group, and a scan over it would copy its samples
+            return group(state, row(groups, 0))
         return jax.lax.scan(group, state, groups)
 
     return _Functions(jax.jit(init), jax.jit(measure), jax.jit(advance, static_argnums=4))

@@ -152,12 +152,11 @@ class TapeStream:
         generators = self._generators(stream)
         if stream == "sign":  # 64 signs a word, whole words a step
             words = -(-width // 64)
-            bits = np.empty((len(generators), steps, words), dtype="<u8")
+            bits = np.empty((len(generators), steps * words), dtype="<u8")
             for index, generator in enumerate(generators):
-                bits[index] = generator.bit_generator.random_raw(steps * words).reshape(
-                    steps, words
-                )
-            return np.unpackbits(bits.view(np.uint8), axis=-1, bitorder="little")
+                bits[index] = generator.bit_generator.random_raw(steps * words)
+            octets = bits.view(np.uint8).reshape(len(generators), steps, 8 * words)
+            return np.unpackbits(octets, axis=-1, bitorder="little").view(np.int8)
         out = np.empty((len(generators), steps, width))
         for index, generator in enumerate(generators):
             draw = generator.standard_normal if stream == "normal" else generator.random
@@ -165,16 +164,16 @@ class TapeStream:
         return out
 
     def _leaf(self, draw: Draw, part: np.ndarray, steps: int) -> Array:
-        noise, leading = draw.noise, draw.leading
-        values = part.reshape(part.shape[0], steps, *leading, *noise.shape)
-        values = np.moveaxis(values, 0, 1 + len(leading))
-        values = _transform(noise, values)
-        if draw.scaled and noise.law != "index" and self._scale != 1:
-            values = values * self._scale
-        shape = (steps, *leading, *self._replicates, *noise.shape)
-        values = np.ascontiguousarray(values).reshape(shape)
-        dtype = _index_dtype(self._like) if noise.law == "index" else None
-        return asarray(values, self._like, dtype)
+        noise, leading, index = draw.noise, draw.leading, draw.noise.law == "index"
+        values = _transform(noise, part.reshape(len(part), steps, *leading, *noise.shape))
+        shape = (steps, *leading, len(part), *noise.shape)
+        # one pass moves the replicates inwards and makes floats of signs
+        leaf = np.empty(shape, dtype=np.int64 if index else np.float64)
+        leaf[...] = np.moveaxis(values, 0, 1 + len(leading))
+        if draw.scaled and not index and self._scale != 1:
+            leaf *= self._scale
+        leaf = leaf.reshape((steps, *leading, *self._replicates, *noise.shape))
+        return asarray(leaf, self._like, _index_dtype(self._like) if index else None)
 
 
 @dataclass(frozen=True)
@@ -257,7 +256,7 @@ def _transform(noise: Noise, values: np.ndarray) -> np.ndarray:
     if noise.law == "normal":
         return values
     if noise.law == "sign":
-        return values * 2.0 - 1.0
+        return 2 * values - 1  # bytes still
     if noise.law == "two_point":
         p = 0.5 if noise.parameter is None else float(noise.parameter)
         return np.where(values < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
