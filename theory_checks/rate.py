@@ -8,7 +8,8 @@ Regime      quadratic and cosh problems; schedules of ``accbo.schedules`` with i
             start 0.3 from a stationary point; additive noise 0.5 (1.0 for the stale sample and
             the AccBO it is compared with), multiplicative 0.1, curvature and coupling 0.1.
 Statistic   mean of ‖∇Φ(x_t)‖ (of ‖y*(x_t) − ŷ_t‖ for tracking) over t ≥ T/2 per replicate,
-            for T = 2^8 … 2^13 (full: also 2^11 … 2^16); slope of log mean against log T, error from the replicates.
+            for T = 2^8 … 2^13 (full: also 2^11 … 2^16); slope of log mean against log T, its
+            error from the replicates.
 Rule        the whole 99 % interval of the slope within a band of the prediction. The band
             covers the bias of a finite window, at most ``BIAS`` on this family in the full
             profile; it is 0.03, 0.05 for a user's own dimension, skew or window.

@@ -34,6 +34,8 @@ def namespace(x: Array) -> Any:
         return _NAMESPACES[type(x)]
     except KeyError:
         pass
+    if isinstance(x, np.generic):  # what reductions of a NumPy vector give
+        return np
     if not is_array(x):
         raise TypeError(
             f"expected an array of NumPy, PyTorch, JAX, CuPy, MPArray or array_api_strict, "

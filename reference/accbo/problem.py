@@ -43,8 +43,13 @@ class BilevelProblem(Protocol):
     ``(R, d, d)`` array, and broadcast over leading axes.
     """
 
-    d_x: int
-    d_y: int
+    @property
+    def d_x(self) -> int:
+        """Dimension of x."""
+
+    @property
+    def d_y(self) -> int:
+        """Dimension of y."""
 
     @property
     def upper_noise(self) -> NoiseFields:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from accbo._arrays import Array, is_jax, map_arrays, namespace, row, rows
 from accbo.problem import BilevelProblem
-from accbo.sampling import Source, Tape, non_finite, sample_bytes
+from accbo.sampling import Source, check_source, non_finite, sample_bytes
 from accbo.validation import check_count, check_record, check_run
 
 BLOCK_BYTES = 8 * 2**20  # of samples drawn at once: memory does not grow with the steps
@@ -88,8 +88,7 @@ def run(
     check_count("first", first, 1)
     check_count("every", every, 1)
     record = check_record(record)
-    source = Tape(noise) if isinstance(noise, int) else noise
-    stream = source.open(x)
+    stream = check_source(noise).open(x)
     engine: Engine = (
         _Scan(algorithm, problem, record) if is_jax(x) else _Loop(algorithm, problem, record)
     )

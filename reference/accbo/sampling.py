@@ -11,7 +11,7 @@ Axes of every leaf: (step) (factor, lower step or S) (replicates…) one trailin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -168,7 +168,7 @@ class TapeStream:
         values = _transform(noise, part.reshape(len(part), steps, *leading, *noise.shape))
         shape = (steps, *leading, len(part), *noise.shape)
         # one pass moves the replicates inwards and makes floats of signs
-        leaf = np.empty(shape, dtype=np.int64 if index else np.float64)
+        leaf: np.ndarray = np.empty(shape, dtype=np.int64 if index else np.float64)
         leaf[...] = np.moveaxis(values, 0, 1 + len(leading))
         if draw.scaled and not index and self._scale != 1:
             leaf *= self._scale
@@ -185,19 +185,20 @@ class Replay:
 
     def open(self, like: Array) -> ReplayStream:
         """A stream that hands out the stored samples in order."""
-        return ReplayStream(self)
+        return ReplayStream(self, like)
 
 
 class ReplayStream:
     """The stored samples of a ``Replay``, read in order."""
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: Replay, like: Array) -> None:
+        self._like = like
         self._start = replay.start
         self._steps = iter(replay.steps)
 
     def start(self, layout: Start) -> Start:
         """The stored start; raises ``ValueError`` where it does not fit ``layout``."""
-        expect_layout(self._start, layout)
+        expect_layout(self._start, layout, self._like)
         return self._start
 
     def block(self, layout: Any, steps: int) -> Any:
@@ -210,12 +211,24 @@ class ReplayStream:
                 raise ValueError(
                     f"the replayed samples end after {len(samples)} of {steps} steps asked for"
                 ) from None
-            expect_layout(samples[-1], layout)
+            expect_layout(samples[-1], layout, self._like)
         return _stack(samples)
 
 
-def expect_layout(sample: Any, layout: Any) -> None:
-    """Raise ``ValueError`` unless ``sample`` has the parts, fields and rows of ``layout``."""
+def check_source(noise: Any) -> Source:
+    """``noise`` as a source of samples; raises ``TypeError`` unless it is one, or a seed."""
+    if isinstance(noise, int) and not isinstance(noise, bool):
+        return Tape(noise)
+    if not hasattr(noise, "open"):
+        raise TypeError(f"noise must be a seed, a Tape or another source, got {noise!r}")
+    return noise
+
+
+def expect_layout(sample: Any, layout: Any, like: Array) -> None:
+    """Raise unless ``sample`` fits ``layout`` for the replicates of ``like``.
+
+    ``ValueError`` for parts, fields or shapes, ``TypeError`` for another namespace or dtype.
+    """
     if type(sample) is not type(layout):
         raise ValueError(
             f"the algorithm takes a {type(layout).__name__}, got a {type(sample).__name__}"
@@ -223,20 +236,31 @@ def expect_layout(sample: Any, layout: Any) -> None:
     for name, part in zip(layout._fields, layout, strict=True):
         given = getattr(sample, name)
         if hasattr(part, "_fields"):
-            expect_layout(given, part)
+            expect_layout(given, part, like)
             continue
+        if not isinstance(part, Mapping) or not isinstance(given, Mapping):
+            raise ValueError(f"sample.{name} must map fields to arrays, got {given!r}")
         missing = [field for field in part if field not in given]
         if missing:
             raise ValueError(f"sample.{name} lacks the fields {missing}; it has {list(given)}")
         for field, draw in part.items():
-            shape = tuple(given[field].shape)
-            width = len(draw.leading)
-            fits = shape[:width] == draw.leading
-            if not fits or shape[len(shape) - len(draw.noise.shape) :] != draw.noise.shape:
-                raise ValueError(
-                    f"sample.{name}[{field!r}] has shape {shape}; the algorithm takes "
-                    f"{draw.leading} + replicates + {draw.noise.shape}"
-                )
+            _expect_leaf(f"sample.{name}[{field!r}]", given[field], draw, like)
+
+
+def _expect_leaf(name: str, leaf: Array, draw: Draw, like: Array) -> None:
+    if namespace(leaf) is not namespace(like):
+        raise TypeError(
+            f"{name} is an array of {namespace(leaf).__name__}, "
+            f"the run is one of {namespace(like).__name__}"
+        )
+    if draw.noise.law != "index" and leaf.dtype != like.dtype:
+        raise TypeError(f"{name} has dtype {leaf.dtype}, the run has {like.dtype}")
+    replicates = tuple(like.shape[:-1])
+    if tuple(leaf.shape) != (*draw.leading, *replicates, *draw.noise.shape):
+        raise ValueError(
+            f"{name} has shape {tuple(leaf.shape)}; the algorithm takes "
+            f"{draw.leading} + replicates {replicates} + {draw.noise.shape}"
+        )
 
 
 def sample_bytes(layout: Any, replicates: int) -> int:
@@ -312,6 +336,11 @@ def _stack(samples: Sequence[Any]) -> Any:
 def random_matrix(rows: int, columns: int, seed: int) -> np.ndarray:
     """A matrix of independent standard normal entries, from ``seed``."""
     return np.random.default_rng((seed, 0)).standard_normal((rows, columns))
+
+
+def probe_normals(seed: int) -> Callable[[tuple[int, ...]], np.ndarray]:
+    """Standard normal arrays of any shape, one after the other, from ``seed``."""
+    return np.random.default_rng((seed, 2)).standard_normal
 
 
 def random_rotation(size: int, seed: int) -> np.ndarray:

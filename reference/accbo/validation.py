@@ -33,7 +33,7 @@ def check_run(algorithm: Any, problem: BilevelProblem, x: Array, y: Array) -> No
 def check_problem(problem: Any) -> None:
     """Raise ``TypeError`` unless ``problem`` offers what a bilevel problem must."""
     wanted = [name for name in dir(BilevelProblem) if not name.startswith("_")]
-    missing = [name for name in (*wanted, "d_x", "d_y") if not hasattr(problem, name)]
+    missing = [name for name in wanted if not hasattr(problem, name)]
     if missing:
         raise TypeError(f"{type(problem).__name__} is no bilevel problem: it lacks {missing}")
 

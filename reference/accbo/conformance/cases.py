@@ -25,7 +25,7 @@ from accbo._arrays import (
 )
 from accbo.algorithms import AccBO
 from accbo.conformance.wrappers import Perturbed, Wrapped
-from accbo.sampling import Start, Tape
+from accbo.sampling import Start, Tape, probe_normals
 
 Arrays = list[Array]
 
@@ -175,8 +175,7 @@ def rounding(
     """
     u, host = unit_roundoff(x), np.zeros(1)
     problem, x, y, samples = (move(part, host) for part in (problem, x, y, samples))
-    generator = np.random.default_rng(0)
-    near = functools.partial(_near, generator)
+    near = functools.partial(_near, probe_normals(0))
     disturbed = Perturbed(problem, near)
     near_x, near_y = (near(np.broadcast_to(z, (PROBES, *z.shape))) for z in (x, y))
 
@@ -191,10 +190,10 @@ def rounding(
     return [SAFETY * u * np.sqrt(square) / SIZE for square in squares]
 
 
-def _near(generator: np.random.Generator, array: np.ndarray) -> np.ndarray:
+def _near(normals: Callable[..., np.ndarray], array: np.ndarray) -> np.ndarray:
     """``array`` with every component moved by about SIZE times its norm."""
     length = np.linalg.norm(array, axis=-1, keepdims=True)
-    return array + SIZE * length * generator.standard_normal(array.shape)
+    return array + SIZE * length * normals(array.shape)
 
 
 def run_evaluate(algorithm: Any) -> Evaluate:

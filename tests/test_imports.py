@@ -1,0 +1,117 @@
+"""A file imports only files of lower levels; two libraries have one door each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "reference" / "accbo"
+LEVELS = (  # the first pattern that fits counts; files of one level do not import each other
+    ("_arrays", 0),
+    ("problem", 1),
+    ("problems._noise", 2),
+    ("problems._logcosh", 2),
+    ("sampling", 2),
+    ("lower", 2),
+    ("hypergradient", 2),
+    ("momentum", 2),
+    ("upper", 2),
+    ("problems._lower", 3),
+    ("problems", 5),
+    ("problems.*", 4),
+    ("algorithms", 4),
+    ("algorithms.*", 3),
+    ("schedules", 5),
+    ("validation", 5),
+    ("run", 6),
+    ("conformance", 9),
+    ("conformance.faults", 6),
+    ("conformance.wrappers", 6),
+    ("conformance.cases", 7),
+    ("conformance.relations", 8),
+    ("", 10),
+)
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").strip("."): (
+        path
+    )
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def level(module: str) -> int:
+    return next(number for pattern, number in LEVELS if fnmatch(module, pattern))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Everything imported anywhere, dotted; of ``from a import b`` both a and a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """What ``source``, as the file of ``module``, must not do."""
+    tree, found = ast.parse(source), []
+    for name in imports(tree):
+        root, _, rest = name.partition(".")
+        if root in ("", "reference", "theory_checks", "tests", "property_tests", "benchmarks"):
+            found.append(f"imports {name}")
+        elif root == "accbo":
+            target = rest if rest in MODULES else rest.rpartition(".")[0]
+            if target not in MODULES or level(target) >= level(module):
+                found.append(f"imports {name}, which is not below")
+        elif root == "array_api_compat" and module != "_arrays":
+            found.append("imports array_api_compat")
+        elif name.startswith("numpy.random") and module != "sampling":
+            found.append("imports numpy.random")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "random" and module != "sampling":
+            found.append("touches a random module")
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_package_keeps_its_levels(module: str) -> None:
+    assert violations(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_every_level_has_a_file() -> None:
+    assert {level(module) for module in MODULES} == set(range(11))
+    for pattern, _ in LEVELS:
+        assert any(fnmatch(module, pattern) for module in MODULES)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.stem)
+def test_nothing_imports_the_source_folder(path: Path) -> None:
+    names = list(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    assert [name for name in names if name.split(".")[0] == "reference"] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("problem", "import accbo.sampling"),
+        ("lower", "from accbo.upper import gradient_step"),
+        ("algorithms.accbo", "from accbo import run"),
+        ("run", "from accbo import move"),
+        ("run", "def late():\n    from accbo.conformance import faults"),
+        ("run", "from . import validation"),
+        ("run", "import reference.accbo"),
+        ("run", "from theory_checks import rate"),
+        ("run", "import array_api_compat.numpy"),
+        ("run", "import numpy as np\nnp.random.default_rng()"),
+        ("problems.quadratic", "from numpy.random import default_rng"),
+        ("problems.quadratic", "from accbo.problems.nonquadratic import NonQuadratic"),
+    ],
+)
+def test_a_violation_is_seen(module: str, source: str) -> None:
+    assert violations(module, source) != []
