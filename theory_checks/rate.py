@@ -90,7 +90,7 @@ VARIANTS = {
     "AccBO, cosh, skewed": Variant(
         "cosh", "two_point", 0.5, None, "accbo", False, "gradient", -1 / 3
     ),
-    "tracking, constant lower variance": Variant(
+    "tracking, constant variance": Variant(
         "quadratic", "normal", 0.5, None, "accbo", True, "tracking", -1 / 6
     ),
     "moving average, own schedule": Variant(

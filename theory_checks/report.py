@@ -132,7 +132,9 @@ def check_writable(path: Path) -> None:
 def _row(finding: Finding) -> str:
     interval = "exact"
     if finding.interval is not None:
-        interval = f"[{finding.interval[0]:.4g}, {finding.interval[1]:.4g}]"
+        low, high = finding.interval
+        forms = (f"[{low:.{digits}g}, {high:.{digits}g}]" for digits in (4, 3, 2))
+        interval = next((form for form in forms if len(form) <= 22), "in the JSON")
     mark = "ok" if finding.passed else "BAD"
     return (
         f"{mark:>3} {finding.quantity:51.51}{finding.predicted:>10.5g} "
