@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
         try:
             report.check_writable(options.json)
         except OSError as error:
-            return _fail(f"cannot write {options.json}: {error}")
+            return _fail(f"cannot write {options.json}: {error.strerror or error}")
     with_jax = _prepare_jax()
     budget = QUICK_SECONDS if options.quick else SECONDS
     rows: list[dict[str, Any]] = []
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
         try:
             report.write(options.json, environment.describe(), rows)
         except OSError as error:
-            return _fail(f"cannot write {options.json}: {error}")
+            return _fail(f"cannot write {options.json}: {error.strerror or error}")
     return 0
 
 

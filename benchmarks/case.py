@@ -97,7 +97,7 @@ def build(replicates: int, dimension: int) -> Case:
         steps=steps,
         stream=stream,
         numbers=_numbers(problem, algorithm),
-        noise=_noise(block),
+        noise=plain_noise(block),
     )
 
 
@@ -131,7 +131,8 @@ def _numbers(problem: Quadratic, algorithm: AccBO) -> Numbers:
     )
 
 
-def _noise(block: AccBOSample) -> Noise:
+def plain_noise(block: AccBOSample) -> Noise:
+    """A block's samples, in NumPy or JAX, under the names of ``Noise``."""
     return Noise(
         a_x=block.upper["additive_x"],
         b_x=block.upper["multiplicative_x"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -78,7 +79,7 @@ def table(all_rows: list[dict[str, Any]]) -> str:
 def check_writable(path: Path) -> None:
     """Raise ``OSError`` unless a file can be put at ``path``; leaves nothing behind."""
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder")
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
         pass
 
@@ -86,11 +87,11 @@ def check_writable(path: Path) -> None:
 def write(path: Path, environment: dict[str, Any], all_rows: list[dict[str, Any]]) -> None:
     """The JSON file, complete or not at all."""
     document = {"schema": SCHEMA, "environment": environment, "rows": all_rows}
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     with tempfile.NamedTemporaryFile(
         "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
     ) as file:
-        json.dump(document, file, indent=1, allow_nan=False)
-        file.write("\n")
+        file.write(text)
     try:
         os.chmod(file.name, 0o666 & ~_umask())  # a temporary file is private, a result is not
         os.replace(file.name, path)

@@ -1,4 +1,4 @@
-"""Interleaved timing: A B C D, A B C D, … so that a slow moment hits every variant alike."""
+"""Interleaved timing: A B C D, D C B A, … so that a slow moment hits every variant alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from benchmarks.variants import Variant
 
 CALL_SECONDS = 0.02  # of one NumPy timing: long against the clock, short against the noise
 LEAST_ROUNDS, MOST_ROUNDS = 5, 60
+DRAWING_ROUNDS = 20
 DRAWING = "drawing the tape"
+
+Task = tuple[str, Callable[[int], object], int]  # name, what to time, steps a call
 
 
 class Times(NamedTuple):
@@ -33,32 +36,45 @@ def measure(
 
     ``progress`` is told the share of this case that is done since the last call.
     """
-    tasks = _tasks(case, variants)
-    spent: dict[str, list[float]] = {name: [] for name, _, _ in tasks}
+    stepping, drawing = _tasks(case, variants)
+    spent: dict[str, list[float]] = {name: [] for name, _, _ in [*stepping, drawing]}
+
+    def time_once(task: Task) -> None:
+        name, run, steps = task
+        start = time.perf_counter()
+        run(steps)
+        spent[name].append((time.perf_counter() - start) / steps * 1e6)
+
     begin = time.perf_counter()
     rounds = LEAST_ROUNDS
     done = 0
     while done < rounds:
-        for name, run, steps in tasks:
-            start = time.perf_counter()
-            run(steps)
-            spent[name].append((time.perf_counter() - start) / steps * 1e6)
+        # there and back: otherwise each would always meet the caches its neighbour leaves
+        for task in stepping if done % 2 == 0 else reversed(stepping):
+            time_once(task)
         done += 1
         if done == 1:
             one = time.perf_counter() - begin
             rounds = max(LEAST_ROUNDS, min(MOST_ROUNDS, int(budget / one)))
-        progress(1 / rounds)
+        progress(0.9 / rounds)
+    for _ in range(DRAWING_ROUNDS):  # apart: it sweeps the caches and the heap
+        time_once(drawing)
+    progress(0.1)
     return {
         name: Times(min(values), statistics.median(values), len(values))
         for name, values in spent.items()
     }
 
 
-def _tasks(case: Case, variants: list[Variant]) -> list[tuple[str, Callable[[int], object], int]]:
+def _tasks(case: Case, variants: list[Variant]) -> tuple[list[Task], Task]:
     layout = case.algorithm.draw(case.problem)
 
+    held: list[object] = [None]
+
     def draw(steps: int) -> object:
-        return case.stream.block(layout, steps)
+        # as in a run, the last block is alive while the next is drawn: memory is not given back
+        held[0] = case.stream.block(layout, steps)
+        return held[0]
 
     start = time.perf_counter()
     variants[0].run(1)
@@ -67,4 +83,4 @@ def _tasks(case: Case, variants: list[Variant]) -> list[tuple[str, Callable[[int
     stepping = [(v.name, v.run, case.steps if v.whole else eager) for v in variants]
     for _ in range(3):  # a first block pays for fresh memory, which a run pays only once
         draw(case.steps)
-    return [*stepping, (DRAWING, draw, case.steps)]
+    return stepping, (DRAWING, draw, case.steps)

@@ -517,3 +517,25 @@ def test_schedule_arguments(schedule: Any) -> None:
         schedule(constants, epsilon=0.1, order="none")
     with pytest.raises(ValueError, match="neumann_sampling must be one of"):
         schedule(constants, epsilon=0.1, sampling="none")
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (quadratic, {"weights": np.inf}, "weights holds a NaN or an infinity"),
+        (quadratic, {"target": np.nan}, "target holds a NaN or an infinity"),
+        (quadratic, {"coupling": np.full((2, 2), np.inf)}, "coupling holds a NaN or an infinity"),
+        (relaxed_smooth, {"rate": np.inf}, "rate holds a NaN or an infinity"),
+        (nonquadratic, {"strength": np.inf}, "strength holds a NaN or an infinity"),
+    ],
+)
+def test_non_finite_data_of_a_problem(make: Any, arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+def test_scales_that_are_no_numbers() -> None:
+    with pytest.raises(ValueError, match="lower_scale must be finite and >= 0, got '1'"):
+        Tape(0, "1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="additive_x must be finite and >= 0, got True"):
+        UpperNoise(True)

@@ -252,13 +252,17 @@ def evaluate_pair(
 ) -> tuple[Array, Array]:
     """``function(*new), function(*old)``, in one call on the stacked pair where that is faster.
 
-    The two are the same numbers: a leading axis is a batch. Eager calls pay per operation
-    (stacking is 1.5 times faster at R = 1); a compiled scan does not, and is slower stacked.
+    The two are the same numbers: a leading axis is a batch. Stacked, every operation is paid
+    for once: 1.5 times faster eagerly at R = 1, 1.2 times in a compiled scan at R = 64. Only
+    for a single traced row are two calls faster, because XLA inlines the products of one row.
     """
-    xp = namespace(new[0])
-    if is_traced(new[0]):
+    x = new[0]
+    if is_traced(x) and x.size == x.shape[-1]:
         return function(*new), function(*old)
-    both = function(xp.stack((new[0], old[0])), xp.stack((new[1], old[1])))
+    xp = namespace(x)
+    # concat of views has half the overhead of stack
+    pairs = [xp.concat((a[None, ...], b[None, ...])) for a, b in zip(new, old, strict=True)]
+    both = function(*pairs)
     return both[0, ...], both[1, ...]
 
 

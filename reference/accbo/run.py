@@ -261,10 +261,11 @@ class _Scan:
         return self._functions.measure(state)
 
     def advance(self, state: Any, samples: Any, segment: _Segment) -> tuple[Any, Any]:
-        shape = (segment.groups, segment.length)
-        groups = map_arrays(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), samples)
+        if segment.recorded:  # else one group, whose own axis would cost two copies
+            shape = (segment.groups, segment.length)
+            samples = map_arrays(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), samples)
         state, taken = self._functions.advance(
-            self._algorithm, self._problem, state, groups, segment.recorded
+            self._algorithm, self._problem, state, samples, segment.recorded
         )
         return state._replace(iteration=segment.first + segment.steps), taken
 
@@ -303,7 +304,7 @@ def _compiled(record: tuple[tuple[str, Callable[[Any], Array]], ...]) -> _Functi
         return _open(algorithm).init(_open(problem), x, y, start)
 
     def advance(
-        algorithm: Any, problem: Any, state: Any, groups: Any, recorded: bool
+        algorithm: Any, problem: Any, state: Any, samples: Any, recorded: bool
     ) -> tuple[Any, Any]:
         algorithm, problem = _open(algorithm), _open(problem)
 
@@ -317,9 +318,7 @@ def _compiled(record: tuple[tuple[str, Callable[[Any], Array]], ...]) -> _Functi
                 state, _ = jax.lax.scan(one, state, samples)
             return state, measure(state) if recorded else None
 
-        if not recorded:  # one group, and a scan over it would copy its samples
-            return group(state, row(groups, 0))
-        return jax.lax.scan(group, state, groups)
+        return jax.lax.scan(group, state, samples) if recorded else group(state, samples)
 
     return _Functions(jax.jit(init), jax.jit(measure), jax.jit(advance, static_argnums=4))
 

@@ -91,7 +91,8 @@ class Tape:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name} must be an integer >= 0, got {value!r}")
-        if not 0 <= self.lower_scale < float("inf"):
+        scale = self.lower_scale
+        if not isinstance(scale, int | float) or not 0 <= scale < float("inf"):
             raise ValueError(f"lower_scale must be finite and >= 0, got {self.lower_scale!r}")
 
     def open(self, like: Array) -> TapeStream:

@@ -1,8 +1,8 @@
 """The parameters that the theory prescribes for a target accuracy (SPEC §3).
 
-The theory gives orders; every constant in front of them is ours and stands in ``Factors``,
-whose defaults are all 1 except the warm start's. They were fixed before any run, are the
-same for every variant, and nothing in ``theory_checks`` tunes them:
+The theory gives orders; every constant in front of them is ours and stands in ``Factors``:
+2 for S, T0 and N, 1 for all others. They were fixed before any run, are the same for every
+variant, and nothing in ``theory_checks`` tunes them:
 
     AccBO            1 − β = ε², η = ε², α = min(ε², 1/l), τ = √(μα), T = ε⁻³
     moving average   1 − β = ε², η = ε³, the same lower level,         T = ε⁻⁴

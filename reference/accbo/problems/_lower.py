@@ -110,6 +110,8 @@ def check_lower(
     if form not in ("shared", "matmul"):
         raise ValueError(f"form must be shared or matmul, got {form!r}")
     h, c = to_host(hessian).astype(float), to_host(coupling).astype(float)
+    for name, values in (("hessian", h), ("coupling", c)):
+        check_finite(name, values)
     if h.ndim != 2 or h.shape[0] != h.shape[1] or not np.allclose(h, h.T):
         raise ValueError(f"hessian must be a symmetric matrix (d_y, d_y), got shape {h.shape}")
     if c.ndim != 2 or c.shape[0] != h.shape[0]:
@@ -165,3 +167,10 @@ def check_vector(name: str, vector: Array, size: int) -> None:
     """Raise ``ValueError`` unless ``vector`` has shape ``(size,)``."""
     if tuple(vector.shape) != (size,):
         raise ValueError(f"{name} must have shape ({size},), got {tuple(vector.shape)}")
+    check_finite(name, to_host(vector))
+
+
+def check_finite(name: str, values: np.ndarray | float) -> None:
+    """Raise ``ValueError`` where a problem's data hold a NaN or an infinity."""
+    if not np.all(np.isfinite(np.asarray(values, dtype=float))):
+        raise ValueError(f"{name} holds a NaN or an infinity")

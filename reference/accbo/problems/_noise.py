@@ -147,7 +147,8 @@ class LowerNoise:
 def _validate(noise: UpperNoise | LowerNoise, scales: tuple[str, ...]) -> None:
     for name in scales:
         value = getattr(noise, name)
-        if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+        real = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (real and math.isfinite(value) and value >= 0):
             raise ValueError(
                 f"{type(noise).__name__}.{name} must be finite and >= 0, got {value!r}"
             )

@@ -32,6 +32,7 @@ from accbo.problems._logcosh import SECH2_LIPSCHITZ, log_cosh, sech2
 from accbo.problems._lower import (
     QuadraticLower,
     as_vector,
+    check_finite,
     check_lower,
     check_vector,
     lower_matrices,
@@ -72,6 +73,8 @@ class NonQuadratic(QuadraticLower):
                 f"shift must have the shape of coupling, {tuple(self.coupling.shape)}, "
                 f"got {tuple(self.shift.shape)}"
             )
+        check_finite("shift", to_host(self.shift))
+        check_finite("strength", self.strength)
         if not self.strength > 0:
             raise ValueError(f"strength must be > 0, got {self.strength!r}")
         if self.inverse is None:

@@ -21,6 +21,7 @@ from accbo.problems._logcosh import FINITE_RADIUS, log_cosh
 from accbo.problems._lower import (
     QuadraticLower,
     as_vector,
+    check_finite,
     check_lower,
     check_vector,
     lower_matrices,
@@ -53,6 +54,8 @@ class RelaxedSmooth(QuadraticLower):
     def __post_init__(self) -> None:
         check_lower(self.hessian, self.coupling, self.noise_lower, self.form)
         check_vector("target", self.target, self.d_y)
+        for name in ("rate", "ripple", "frequency"):
+            check_finite(name, getattr(self, name))
         if not (self.rate > 0 and self.ripple >= 0 and self.frequency > 0):
             raise ValueError(
                 "rate and frequency must be > 0 and ripple >= 0, got "
