@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from accbo._arrays import Array, namespace, row, rows
+from accbo._arrays import Array, device, is_traced, namespace, row, rows
 from accbo.problem import BilevelProblem, Sample
 
 Product = Callable[[Array, Sample], Array]  # (v, ζ) to ∇²_yy G(x, y; ζ) v
@@ -51,11 +51,11 @@ def neumann_chained(
 ) -> Array:
     """S v from one running product p_q = (I − H_q/l) p_{q−1}, a fresh H_q per power."""
     _expect_rows(sample.hessian, terms - 1, "chained", terms)
-    power = total = v
+    inverse, power, total = _inverse(scale, v), v, v
     for q in range(1, terms):
-        power = power - product(power, row(sample.hessian, q - 1)) / scale
+        power = power - inverse * product(power, row(sample.hessian, q - 1))
         total = total + power
-    return total / scale
+    return inverse * total
 
 
 def neumann_independent(
@@ -70,13 +70,13 @@ def neumann_independent(
     xp = namespace(v)
     samples = {key: _align(leaf, v.ndim + 1) for key, leaf in sample.hessian.items()}
     powers = xp.broadcast_to(v, (terms - 1, *v.shape))
-    total, first = v, 0
+    inverse, total, first = _inverse(scale, v), v, 0
     for j in range(1, terms):
         slab = {key: leaf[first : first + terms - j, ...] for key, leaf in samples.items()}
-        powers = powers - product(powers, slab) / scale
+        powers = powers - inverse * product(powers, slab)
         total = total + powers[0, ...]
         powers, first = powers[1:, ...], first + terms - j
-    return total / scale
+    return inverse * total
 
 
 def neumann_randomised(
@@ -88,11 +88,11 @@ def neumann_randomised(
     """
     _expect_rows(sample.hessian, terms - 1, "randomised", terms)
     xp = namespace(v)
-    power = v
+    inverse, power = _inverse(scale, v), v
     for j in range(1, terms):
-        longer = power - product(power, row(sample.hessian, j - 1)) / scale
+        longer = power - inverse * product(power, row(sample.hessian, j - 1))
         power = xp.where(sample.power["power"] >= j, longer, power)
-    return power * (terms / scale)
+    return (terms * inverse) * power
 
 
 NEUMANN: dict[str, Series] = {
@@ -113,6 +113,13 @@ def _expect_rows(samples: dict[str, Array], expected: int, sampling: str, terms:
             f"sample.hessian has {rows(samples)} rows; the {sampling} series of "
             f"Q = {terms} terms takes {expected}"
         )
+
+
+def _inverse(scale: float, like: Array) -> Array:
+    """1/l in the precision of ``like``: Q − 1 products cost a fifth of as many divisions."""
+    xp = namespace(like)
+    place = {} if is_traced(like) else {"device": device(like)}
+    return xp.ones((), dtype=like.dtype, **place) / scale
 
 
 def _align(leaf: Array, ndim: int) -> Array:
