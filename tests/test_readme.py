@@ -1,0 +1,31 @@
+"""The README's commands and example are what they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_block_holds_two_complete_commands() -> None:
+    (block,) = re.findall(r"^```\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)[:1]
+    lines = block.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("python3 -m venv .venv && ") for line in lines)
+    assert lines[0].endswith("-m theory_checks")
+    assert lines[1].endswith("tox")
+
+
+def test_the_example_runs_and_approaches_a_stationary_point(capsys) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    gradient = names["gradient"]
+    assert isinstance(gradient, np.ndarray)
+    assert gradient.shape == (20, 64, 2)
+    size = np.mean(np.linalg.norm(gradient, axis=-1), axis=-1)
+    assert size[-1] < size[0] / 2
+    assert capsys.readouterr().out
