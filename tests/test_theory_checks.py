@@ -94,11 +94,10 @@ def test_mean_is_two_sided(shift):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_non_finite_never_passes(value):
-    assert not statistics.exact("", 1.0, value, 1e300).passed or value != value
+    assert not statistics.exact("", 1.0, value, 1e300).passed
     assert not statistics.equal_mean("", 1.0, value, 1.0).passed
     assert not statistics.equal_variance("", 1.0, value, 10).passed
     assert not statistics.within_band("", 1.0, 1.0, value, 0.1, 0.99).passed
-    assert not statistics.exact("", 1.0, np.nan, 1e300).passed
 
 
 def test_band_false_alarm_by_simulation():

@@ -23,7 +23,7 @@ from accbo import AccBO, Tape, move
 from accbo._arrays import asarray, to_host
 from accbo.algorithms import AccBOSample
 from accbo.problems import LowerNoise, Quadratic, quadratic
-from accbo.sampling import Start, random_rotation
+from accbo.sampling import Start, index_dtype, random_rotation
 from theory_checks.backends import like
 from theory_checks.harness import Outcome, Piece, Settings
 from theory_checks.statistics import ALPHA, Finding, equal_mean, equality_power, exact
@@ -114,7 +114,7 @@ def _algorithm(settings: Settings, terms: int, sampling: str) -> Any:
 
 
 def _problem(spectrum: Sequence[float], curvature: float) -> Quadratic:
-    """C = I and w = 0: m_0 is S v with v = y − t, t = 0."""
+    """C = I and t = 0: m_0 = w∘x + S v with v = y."""
     size = len(spectrum)
     return quadratic(
         spectrum,
@@ -170,17 +170,15 @@ def _enumerated(settings: Settings, sampling: str) -> Outcome:
     outcomes = len(signs) * len(powers)
     hessian = np.repeat(signs.reshape(-1, rows, 2), len(powers), axis=0)
     here = like(settings.backend)
-    integer = asarray(np.zeros(1), here).dtype
-    if layout.power:
-        integer = Tape(0).open(here[:, None] if here.ndim == 1 else here)
-        integer = integer.block({"p": layout.power["power"]}, 1)["p"].dtype
     power = np.tile(powers, len(signs)).reshape(1, outcomes, 1)
     blank = np.zeros((1, outcomes, 0))
     sample = AccBOSample(
         upper={"none": asarray(blank, here)},
         cross={"none": asarray(blank, here)},
         hessian={"curvature": asarray(np.moveaxis(hessian, 0, 1)[None], here)},
-        power={"power": asarray(power.astype(np.int64), here, integer)} if layout.power else {},
+        power={"power": asarray(power.astype(np.int64), here, index_dtype(here))}
+        if layout.power
+        else {},
         lower={"curvature": asarray(np.ones((1, outcomes, 2)), here)},
     )
     start = Start({"curvature": asarray(np.ones((0, outcomes, 2)), here)}, sample)

@@ -174,7 +174,7 @@ class TapeStream:
         if draw.scaled and not index and self._scale != 1:
             leaf *= self._scale
         leaf = leaf.reshape((steps, *leading, *self._replicates, *noise.shape))
-        return asarray(leaf, self._like, _index_dtype(self._like) if index else None)
+        return asarray(leaf, self._like, index_dtype(self._like) if index else None)
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,8 @@ def _map_layout(function: Any, layout: Any) -> Any:
     return function(layout)
 
 
-def _index_dtype(like: Array) -> Any:
+def index_dtype(like: Array) -> Any:
+    """The dtype of an ``index`` field in ``like``'s namespace."""
     return namespace(like).__array_namespace_info__().default_dtypes(device=None)["integral"]
 
 
