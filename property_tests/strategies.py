@@ -14,10 +14,17 @@ from hypothesis import strategies as st
 from accbo import AccBO, Tape, move
 from accbo._arrays import Array, namespace
 from accbo.conformance.cases import Case
-from accbo.problems import LowerNoise, UpperNoise, nonquadratic, quadratic, relaxed_smooth
+from accbo.problems import (
+    LowerNoise,
+    UpperNoise,
+    finite_sum,
+    nonquadratic,
+    quadratic,
+    relaxed_smooth,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
-KINDS = ("quadratic", "relaxed", "nonquadratic")
+KINDS = ("quadratic", "relaxed", "nonquadratic", "finite_sum")
 LAWS = st.sampled_from(("normal", "two_point"))
 SHAPES = ((), (3,), (1, 4), (2, 3))
 
@@ -55,6 +62,24 @@ def spectra(dimensions: st.SearchStrategy[int]) -> st.SearchStrategy[list[float]
 
 
 @st.composite
+def finite_sums(draw: Any, dimensions: st.SearchStrategy[int], forms: tuple[str, ...]) -> Any:
+    """A finite sum with batches of its own on each level."""
+    return finite_sum(
+        draw(st.integers(1, 6)),
+        draw(dimensions),
+        draw(dimensions),
+        upper_samples=draw(st.integers(1, 6)),
+        upper_ridge=draw(numbers(0.2, 2.0)),
+        lower_ridge=draw(numbers(0.5, 2.0)),
+        upper_batch=draw(st.integers(1, 4)),
+        lower_batch=draw(st.integers(1, 4)),
+        scale=draw(numbers(0.3, 1.5)),
+        form=draw(st.sampled_from(forms)),
+        seed=draw(SEEDS),
+    )
+
+
+@st.composite
 def problems(
     draw: Any,
     kinds: tuple[str, ...] = KINDS,
@@ -62,7 +87,10 @@ def problems(
     forms: tuple[str, ...] = ("shared", "matmul"),
     noisy: bool = True,
 ) -> Any:
-    """A problem of one of the three kinds, on the host."""
+    """A problem of one of the kinds, on the host; a finite sum has its noise in any case."""
+    kind = draw(st.sampled_from(kinds))
+    if kind == "finite_sum":
+        return draw(finite_sums(dimensions, forms))
     spectrum = draw(spectra(dimensions))
     options: dict[str, Any] = {
         "coupling": draw(numbers(0.1, 2.0)),
@@ -73,7 +101,7 @@ def problems(
     if noisy:
         options["noise_upper"] = draw(upper_noises())
         options["noise_lower"] = draw(lower_noises(min(spectrum)))
-    kind, d_x = draw(st.sampled_from(kinds)), draw(dimensions)
+    d_x = draw(dimensions)
     if kind == "relaxed":
         shape = {"rate": draw(numbers(0.3, 1.5)), "ripple": draw(scales(0.3))}
         return relaxed_smooth(spectrum, d_x, **shape, frequency=draw(numbers(0.5, 3.0)), **options)

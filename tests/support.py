@@ -10,7 +10,14 @@ import numpy as np
 
 import accbo
 from accbo._arrays import map_arrays, move, named_leaves, row, to_host
-from accbo.problems import LowerNoise, UpperNoise, nonquadratic, quadratic, relaxed_smooth
+from accbo.problems import (
+    LowerNoise,
+    UpperNoise,
+    finite_sum,
+    nonquadratic,
+    quadratic,
+    relaxed_smooth,
+)
 from accbo.sampling import Replay, Tape
 from tests.backends import need
 
@@ -74,13 +81,16 @@ def changed(**changes: Any) -> accbo.AccBO:
 
 
 def problem(kind: str, **changes: Any) -> Any:
-    """One of the three problems at d_x = 2, d_y = 3 with every kind of noise."""
+    """One of the four problems at d_x = 2, d_y = 3 with every kind of noise it has."""
+    if kind == "finite_sum":
+        return finite_sum(8, 2, 3, **{"upper_samples": 6, "lower_batch": 3, "seed": 4, **changes})
     build = {"quadratic": quadratic, "cosh": relaxed_smooth, "nonquadratic": nonquadratic}[kind]
     options = {"noise_upper": UPPER, "noise_lower": LOWER, "form": "matmul", "seed": 3}
     return build(SPECTRUM, 2, **{**options, **changes})
 
 
-PROBLEMS = ("quadratic", "cosh", "nonquadratic")
+PROBLEMS = ("quadratic", "cosh", "nonquadratic")  # whose noise is UpperNoise and LowerNoise
+ALL_PROBLEMS = (*PROBLEMS, "finite_sum")
 
 
 def case(name: str) -> Case:
@@ -92,11 +102,14 @@ def case(name: str) -> Case:
             period=3, lower_steps=2, order="sequential", neumann_sampling="independent"
         )
         return Case(problem("cosh"), algorithm, X, Y)
+    if name == "batches":
+        algorithm = changed(neumann_sampling="independent")
+        return Case(problem("finite_sum"), algorithm, X, Y)
     algorithm = changed(neumann_sampling="randomised", order="sequential")
     return Case(problem("quadratic", noise_upper=SKEWED), algorithm, X, Y)
 
 
-CASES = ("plain", "restarts", "randomised")
+CASES = ("plain", "restarts", "randomised", "batches")
 
 
 def batch(values: np.ndarray, replicates: int, spread: float = 0.25) -> np.ndarray:

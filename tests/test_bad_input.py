@@ -16,11 +16,13 @@ from accbo import NonFiniteError, Tape, schedules
 from accbo._arrays import map_arrays, namespace
 from accbo.algorithms import AccBO
 from accbo.problems import (
+    FiniteSum,
     LowerNoise,
     NonQuadratic,
     Quadratic,
     RelaxedSmooth,
     UpperNoise,
+    finite_sum,
     nonquadratic,
     quadratic,
     relaxed_smooth,
@@ -295,6 +297,28 @@ def test_a_sample_that_does_not_fit() -> None:
     refused(PLAIN, ValueError, message, noise=replay, warm_start=2)
 
 
+@pytest.mark.parametrize("name", ["numpy", "strict-device1", "torch", "jax", "mparray"])
+@pytest.mark.parametrize(
+    ("part", "field", "value", "below"),
+    [("upper", "index", 6, 6), ("hessian", "index", -1, 8), ("power", "power", 4, 4)],
+)
+def test_an_index_out_of_range(name: str, part: str, field: str, value: int, below: int) -> None:
+    """JAX would make a NaN of it, NumPy take a row from the end, others raise later."""
+    backend = need(name)
+    sums = Case(problem("finite_sum"), changed(neumann_sampling="randomised"), X, Y)
+    replay = stored(sums, 5)
+    wrong = getattr(replay.steps[1], part)[field].copy()
+    outside = np.where(np.arange(wrong.size).reshape(wrong.shape) == 0, value, wrong)
+    for one, error, message in (
+        (outside, ValueError, f"holds an index outside [0, {below})"),
+        (wrong + 0.0, TypeError, "has dtype float64, an index must be an integer"),
+    ):
+        bad = replaced(replay.steps[1], part, field, one)
+        noise = backend.move(Replay(replay.start, (replay.steps[0], bad, *replay.steps[2:])))
+        refused(sums.to(backend), error, f"sample.{part}['{field}'] {message}", noise=noise)
+    sums.to(backend).run(5, backend.move(replay))
+
+
 @pytest.mark.parametrize("wrong", ["replicates", "dtype"])
 def test_samples_of_another_run(wrong: str) -> None:
     """Otherwise one sample serves all replicates, or a float32 run turns into float64."""
@@ -490,6 +514,82 @@ def test_problem_classes(cls: Any, changes: dict[str, Any], message: str) -> Non
     cls(**CLASSES[cls])
     with pytest.raises(ValueError, match=re.escape(message)):
         cls(**{**CLASSES[cls], **changes})
+
+
+SUM = {
+    f"{level}_{name}": value
+    for level in ("upper", "lower")
+    for name, value in (
+        ("features", np.ones((4, 3))),
+        ("offsets", np.ones((4, 2))),
+        ("labels", np.array([1.0, -1.0, 1.0, 1.0])),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"upper_features": [[1.0]]}, TypeError, "upper_features must be an array, got list"),
+        (
+            {"lower_labels": np.ones((4, 1))},
+            ValueError,
+            "lower_labels must have shape (samples,) with one sample at least, got (4, 1)",
+        ),
+        ({"lower_labels": np.ones(0)}, ValueError, "with one sample at least, got (0,)"),
+        (
+            {"upper_features": np.ones((5, 3))},
+            ValueError,
+            "upper_features must have shape (4, d_y), got (5, 3)",
+        ),
+        (
+            {"lower_offsets": np.ones(4)},
+            ValueError,
+            "lower_offsets must have shape (4, d_x), got (4,)",
+        ),
+        ({"lower_offsets": np.ones((4, 0))}, ValueError, "must have shape (4, d_x), got (4, 0)"),
+        (
+            {"upper_features": np.ones((4, 2))},
+            ValueError,
+            "upper_features and lower_features must have as many columns, got (4, 2) and (4, 3)",
+        ),
+        (
+            {"lower_offsets": np.ones((4, 3))},
+            ValueError,
+            "upper_offsets and lower_offsets must have as many columns, got (4, 2) and (4, 3)",
+        ),
+        ({"upper_labels": np.zeros(4)}, ValueError, "upper_labels must be -1 or 1"),
+        ({"lower_labels": np.full(4, 0.5)}, ValueError, "lower_labels must be -1 or 1"),
+        ({"lower_labels": np.full(4, NAN)}, ValueError, "lower_labels must be -1 or 1"),
+        ({"lower_features": np.full((4, 3), NAN)}, ValueError, "lower_features holds a NaN"),
+        ({"upper_offsets": np.full((4, 2), INF)}, ValueError, "upper_offsets holds a NaN"),
+        ({"lower_ridge": 0.0}, ValueError, "lower_ridge must be finite and > 0, got 0.0"),
+        ({"upper_ridge": -1.0}, ValueError, "upper_ridge must be finite and > 0, got -1.0"),
+        ({"upper_ridge": INF}, ValueError, "upper_ridge must be finite and > 0, got inf"),
+        ({"lower_ridge": "1"}, TypeError, "lower_ridge must be a number > 0, got '1'"),
+        ({"lower_ridge": True}, TypeError, "lower_ridge must be a number > 0, got True"),
+        ({"upper_batch": 0}, ValueError, "upper_batch must be an integer >= 1, got 0"),
+        ({"lower_batch": 2.0}, TypeError, "lower_batch must be an integer >= 1, got 2.0"),
+        ({"lower_batch": True}, TypeError, "lower_batch must be an integer >= 1, got True"),
+        ({"form": "einsum"}, ValueError, "form must be shared or matmul, got 'einsum'"),
+    ],
+)
+def test_the_data_of_a_finite_sum(
+    changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    FiniteSum(**SUM)
+    with pytest.raises(error, match=re.escape(message)):
+        FiniteSum(**{**SUM, **changes})
+
+
+@pytest.mark.parametrize("name", ["samples", "d_x", "d_y", "upper_samples", "lower_batch"])
+def test_the_sizes_of_a_finite_sum(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be an integer >= 1, got 0"):
+        finite_sum(**{name: 0})
+    with pytest.raises(TypeError, match=f"{name} must be an integer >= 1, got 2.5"):
+        finite_sum(**{name: 2.5})
+    with pytest.raises(ValueError, match="scale holds a NaN or an infinity"):
+        finite_sum(scale=NAN)
 
 
 # --- schedules -----------------------------------------------------------------------------

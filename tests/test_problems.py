@@ -1,4 +1,4 @@
-"""The three problems: closed forms against autodiff and Taylor, y*, ∇Φ, the constants."""
+"""The four problems: closed forms against autodiff and Taylor, y*, ∇Φ, the constants."""
 
 from __future__ import annotations
 
@@ -11,13 +11,35 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from accbo._arrays import row
-from accbo.problems import LowerNoise, RelaxedSmooth, nonquadratic, quadratic, relaxed_smooth
+from accbo import AccBOSample
+from accbo._arrays import named_leaves, row, to_host
+from accbo.problems import (
+    FiniteSum,
+    LowerNoise,
+    RelaxedSmooth,
+    finite_sum,
+    nonquadratic,
+    quadratic,
+    relaxed_smooth,
+)
 from accbo.problems._logcosh import FINITE_RADIUS, SECH2_LIPSCHITZ, log_cosh, sech2
+from accbo.problems.finite_sum import sigmoid, sigmoid_slope, softplus
 from accbo.sampling import Start, Tape, draw_fields
-from tests.backends import need
-from tests.support import LOWER, PROBLEMS, SKEWED, SPECTRUM, U64, problem
+from tests.backends import Backend, need
+from tests.support import (
+    ALL_PROBLEMS,
+    LOWER,
+    PROBLEMS,
+    SKEWED,
+    SPECTRUM,
+    U64,
+    batch,
+    case,
+    changed,
+    problem,
+)
 
+CURVED = ("nonquadratic", "finite_sum")  # the lower level is not quadratic
 R = 4  # replicates of a test point
 GENERATOR = np.random.default_rng(20)
 X = GENERATOR.standard_normal((R, 2))
@@ -49,7 +71,7 @@ def close(closed: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_closed_forms_are_the_derivatives_of_the_values(kind: str, noisy: bool) -> None:
     like = need("jax")
     import jax
@@ -80,7 +102,7 @@ def test_closed_forms_are_the_derivatives_of_the_values(kind: str, noisy: bool) 
     assert host.upper(X, Y, xi_host).shape == host.lower(X, Y, zeta_host).shape == (R,)
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_noise_changes_every_oracle(kind: str) -> None:
     p = problem(kind)
     xi, zeta = samples(p, True)
@@ -97,7 +119,7 @@ def test_noise_changes_every_oracle(kind: str) -> None:
         assert np.all(call(xi, zeta) != call(None, None))
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_hypergradient_is_the_derivative_of_the_value(kind: str) -> None:
     like = need("jax")
     import jax
@@ -121,7 +143,7 @@ def order(remainder: Callable[[float], np.ndarray]) -> float:
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_remainders_of_the_upper_level(kind: str, noisy: bool) -> None:
     p = problem(kind)
     xi, _ = samples(p, noisy)
@@ -140,7 +162,7 @@ def test_remainders_of_the_upper_level(kind: str, noisy: bool) -> None:
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_remainders_of_the_lower_level(kind: str, noisy: bool) -> None:
     p = problem(kind)
     _, zeta = samples(p, noisy)
@@ -151,14 +173,14 @@ def test_remainders_of_the_lower_level(kind: str, noisy: bool) -> None:
     def remainder(step: float) -> np.ndarray:
         return p.lower(X, Y + step * d, zeta) - at - step * first - step**2 * second
 
-    if kind == "nonquadratic":
+    if kind in CURVED:
         assert order(remainder) >= 2.9
         assert order(lambda step: remainder(step) + step**2 * second) <= 2.2
     else:
         assert np.max(np.abs(remainder(1.0))) <= ROUNDINGS * U64 * size(at, first, second)
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_remainders_of_the_cross_derivative(kind: str) -> None:
     p = problem(kind)
     _, zeta = samples(p, True)
@@ -169,13 +191,13 @@ def test_remainders_of_the_cross_derivative(kind: str) -> None:
     def remainder(step: float) -> np.ndarray:
         return np.sum(p.grad_y_lower(X + step * d, Y, zeta) * V, axis=-1) - at - step * first
 
-    if kind == "nonquadratic":
+    if kind in CURVED:
         assert order(remainder) >= 1.9
     else:
         assert np.max(np.abs(remainder(1.0))) <= ROUNDINGS * U64 * size(at, first)
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_remainders_of_the_value(kind: str) -> None:
     p = problem(kind)
     d = np.array([0.6, -0.8])
@@ -188,7 +210,7 @@ def test_remainders_of_the_value(kind: str) -> None:
 # --- y* ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_solution_is_stationary_to_rounding(kind: str) -> None:
     p = problem(kind)
     for scale in (1e-3, 1.0, 30.0):
@@ -209,7 +231,7 @@ def test_the_solver_converges_where_it_is_slowest(strength: float) -> None:
     assert np.max(np.abs(p.grad_y_lower(x, y))) <= ROUNDINGS * U64 * terms
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", ALL_PROBLEMS)
 def test_solution_agrees_with_scipy(kind: str) -> None:
     p = problem(kind)
     basis = np.eye(3)
@@ -384,7 +406,7 @@ def test_smoothness_of_the_quadratic_value() -> None:
     assert p.constants.radius == math.inf
 
 
-@pytest.mark.parametrize("kind", ["cosh", "nonquadratic"])
+@pytest.mark.parametrize("kind", ["cosh", *CURVED])
 def test_relaxed_smoothness_of_the_value(kind: str) -> None:
     p = problem(kind)
     c = p.constants
@@ -419,6 +441,228 @@ def test_constants_by_value() -> None:
     assert pytest.approx(root * inner, rel=1e-15) == c.K0
     assert pytest.approx(root * 7, rel=1e-15) == c.K1
     assert c.radius == pytest.approx(1 / math.sqrt(2 * 5 * (49 + 169)), rel=1e-15)
+
+
+# --- the finite sum ------------------------------------------------------------------------
+
+ORACLES: dict[str, Callable[[Any, Any], np.ndarray]] = {
+    "upper": lambda p, s: p.upper(X, Y, s),
+    "grad_x_upper": lambda p, s: p.grad_x_upper(X, Y, s),
+    "grad_y_upper": lambda p, s: p.grad_y_upper(X, Y, s),
+    "lower": lambda p, s: p.lower(X, Y, s),
+    "grad_y_lower": lambda p, s: p.grad_y_lower(X, Y, s),
+    "hvp_lower": lambda p, s: p.hvp_lower(X, Y, V, s),
+    "cross_lower": lambda p, s: p.cross_lower(X, Y, V, s),
+}
+
+
+def by_hand(p: FiniteSum, name: str, j: int) -> np.ndarray:
+    """One term of a mean, written sample by sample from the formulas."""
+    level = "upper" if "upper" in name else "lower"
+    a, c, b = (getattr(p, f"{level}_{part}")[j] for part in ("features", "offsets", "labels"))
+    t = b * (Y @ a + X @ c)
+    first, second = -b / (1 + np.exp(t)), np.exp(t) / (1 + np.exp(t)) ** 2
+    ridge, z = (p.upper_ridge, X) if level == "upper" else (p.lower_ridge, Y)
+    if name == level:
+        return np.log(1 + np.exp(-t)) + 0.5 * ridge * np.sum(z * z, axis=-1)
+    return {
+        "grad_x_upper": first[:, None] * c + ridge * X,
+        "grad_y_upper": first[:, None] * a,
+        "grad_y_lower": first[:, None] * a + ridge * Y,
+        "hvp_lower": (second * (V @ a))[:, None] * a + ridge * V,
+        "cross_lower": (second * (V @ a))[:, None] * c,
+    }[name]
+
+
+@pytest.mark.parametrize("form", ["shared", "matmul"])
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_batch_is_the_mean_of_its_samples_and_repetition_counts(name: str, form: str) -> None:
+    p = problem("finite_sum", form=form)
+    count = len(p.upper_labels if "upper" in name else p.lower_labels)
+    for index in ([0], [5], [2, 4], [3, 3], [1, 1, 4]):
+        expected = np.mean([by_hand(p, name, j) for j in index], axis=0)
+        close(ORACLES[name](p, {"index": np.array(index)}), expected)
+    close(ORACLES[name](p, None), np.mean([by_hand(p, name, j) for j in range(count)], axis=0))
+
+
+@pytest.mark.parametrize("size_of_batch", [1, 2])
+@pytest.mark.parametrize("name", ORACLES)
+def test_the_mean_over_all_batches_is_the_expectation(name: str, size_of_batch: int) -> None:
+    """Enumerated: every batch is equally likely, so unbiasedness is an identity."""
+    p = problem("finite_sum")
+    noise = (p.upper_noise if "upper" in name else p.lower_noise)["index"]
+    batches = np.array(list(itertools.product(range(noise.parameter), repeat=size_of_batch)))
+    values = [ORACLES[name](p, {"index": index}) for index in batches]
+    assert len(values) == {1: 1, 2: noise.parameter}[size_of_batch] * noise.parameter
+    close(ORACLES[name](p, None), np.mean(values, axis=0))
+    assert np.max(np.abs(values - np.mean(values, axis=0))) > 0.01  # and no batch is
+
+
+def test_the_two_levels_have_their_own_samples() -> None:
+    p = finite_sum(9, 2, 3, upper_samples=5, upper_batch=4, lower_batch=2)
+    assert p.upper_noise == {"index": ("index", (4,), 5)}
+    assert p.lower_noise == {"index": ("index", (2,), 9)}
+    assert p.hessian_noise == p.cross_noise == p.lower_noise
+    assert finite_sum(7).upper_labels.shape == finite_sum(7).lower_labels.shape == (7,)
+    assert np.any(finite_sum().upper_features != finite_sum().lower_features)
+    layout = changed().draw(p)
+    drawn = Tape(0).open(batch(X[0], 6)).block(layout, 50)
+    assert set(np.unique(drawn.upper["index"])) == set(range(5))
+    assert set(np.unique(drawn.hessian["index"])) == set(range(9))
+
+
+def test_the_data_are_exact_in_float32_and_depend_on_the_seed() -> None:
+    one, same, other = (finite_sum(50, 4, 5, scale=3.0, seed=seed) for seed in (1, 1, 2))
+    for name, table in named_leaves(one):
+        if name != "inverse":
+            assert np.array_equal(table, np.round(64 * table) / 64)
+            assert np.array_equal(table, table.astype(np.float32))
+            assert np.array_equal(table, dict(named_leaves(same))[name])
+            assert not np.array_equal(table, dict(named_leaves(other))[name])
+    assert 2.0 < np.std(one.lower_features) < 4.0
+    assert set(one.lower_labels) == set(one.upper_labels) == {-1.0, 1.0}
+
+
+def test_every_backend_has_the_oracles_of_numpy(backend: Backend) -> None:
+    """Batches, the whole sum, y* and ∇Φ; an axis for the terms before one for a pair."""
+    host = problem("finite_sum")
+    index = np.arange(5 * R * 3).reshape(5, 1, R, 3) % 8
+    pair = np.stack((V, -2 * V))
+    p, x, y, v = (backend.move(part) for part in (host, X, Y, pair))
+    sample = backend.move({"index": index})
+    assert "int" in str(sample["index"].dtype)
+    for name in ("hvp_lower", "cross_lower"):
+        found, expected = getattr(p, name)(x, y, v, sample), getattr(host, name)
+        assert backend.holds(found)
+        assert tuple(found.shape) == (5, 2, R, host.d_y if name == "hvp_lower" else host.d_x)
+        close(to_host(found), expected(X, Y, pair, {"index": index}))
+        rows = [expected(X, Y, one, {"index": index[q, 0]}) for q in range(5) for one in pair]
+        close(to_host(found), np.reshape(rows, found.shape))
+    for name in ("solution", "hypergradient", "value"):
+        close(to_host(getattr(p, name)(x)), getattr(host, name)(X))
+    for name in ("upper", "lower", "grad_x_upper", "grad_y_upper", "grad_y_lower"):
+        for one in (None, {"index": index[0, 0] % 6}):
+            found = getattr(p, name)(x, y, None if one is None else backend.move(one))
+            close(to_host(found), getattr(host, name)(X, Y, one))
+
+
+def test_jax_traces_every_oracle() -> None:
+    like = need("jax")
+    import jax
+
+    host = problem("finite_sum")
+    index = {"index": np.array([[0, 3], [5, 5], [1, 2], [4, 0]])}
+    p, x, y, v, sample = (like.move(part) for part in (host, X, Y, V, index))
+    compiled = jax.jit(lambda p, x, y, v, s: (p.hvp_lower(x, y, v, s), p.hypergradient(x)))
+    product, gradient = compiled(p, x, y, v, sample)
+    close(product, host.hvp_lower(X, Y, V, index))
+    close(gradient, host.hypergradient(X))
+
+
+def test_the_solution_has_the_digits_of_its_backend() -> None:
+    mp = need("mparray")
+    p, x = (mp.move(part) for part in (problem("finite_sum"), X))
+    assert np.max(np.abs(to_host(p.grad_y_lower(x, p.solution(x))))) < 1e-49
+    narrow = need("numpy").move(problem("finite_sum"), "float32")
+    y = narrow.solution(X.astype(np.float32))
+    assert y.dtype == np.float32
+    assert np.max(np.abs(y - problem("finite_sum").solution(X))) < 1e-6
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.01, 1.0, 6.0])
+def test_the_solver_of_the_finite_sum_converges_at_every_scale(scale: float) -> None:
+    p = finite_sum(8, 2, 3, scale=scale)
+    for far in (1.0, 100.0):
+        residual = p.grad_y_lower(far * X, p.solution(far * X))
+        terms = size(p.solution(far * X)) * p.constants.curvature + far * size(X) * scale
+        assert np.max(np.abs(residual)) <= ROUNDINGS * U64 * max(1.0, terms)
+
+
+def test_constants_of_the_finite_sum_hold_and_where_stated_are_attained() -> None:
+    p = problem("finite_sum", upper_samples=7)
+    c, count, zero = p.constants, 8, (np.zeros(2), np.zeros(3))
+    curvatures, steepness = [], []
+    for x, y in [zero, *points()]:
+        for i in range(count):
+            zeta = {"index": np.array([i])}
+            own, mixed = hessian(p, x, y, zeta), cross(p, x, y, zeta)
+            eigenvalues = np.linalg.eigvalsh(own)
+            assert eigenvalues[0] >= c.mu * (1 - 1e-14)
+            curvatures.append(eigenvalues[-1])
+            steepness.append(np.linalg.norm(np.vstack((mixed, own)), 2))
+    assert max(curvatures) == pytest.approx(c.curvature, rel=1e-14)  # at margin 0
+    assert max(steepness) == pytest.approx(c.l_g1, rel=1e-14)
+    x = np.array([1e4, 0.0])  # all margins large: only the ridge is left
+    assert np.linalg.eigvalsh(hessian(p, x, np.zeros(3), None))[0] == pytest.approx(c.mu, rel=1e-14)
+
+
+def test_upper_constants_of_the_finite_sum() -> None:
+    generator = np.random.default_rng(8)
+    for p, idle in ((problem("finite_sum"), 0.4), (finite_sum(1, 2, 3, seed=1), 0.99)):
+        c, worst = p.constants, np.zeros(3)
+        # for one sample the bounds are attained: start where the margin is 0 or flat
+        x, y = 0.05 * generator.standard_normal((4000, 2)), np.zeros((4000, 3))
+        dx, dy = generator.standard_normal((4000, 2)), generator.standard_normal((4000, 3))
+        dx[0] = dy[0] = 0
+        aligned = np.linalg.svd(np.hstack((p.upper_offsets, p.upper_features)))[2][0]
+        x[0], dx[0], dy[0] = 0.0, aligned[:2], aligned[2:]
+        step = 1e-4 / np.linalg.norm(np.hstack((dx, dy)), axis=-1)[:, None]
+        for k, name in enumerate(("grad_x_upper", "grad_y_upper")):
+            change = getattr(p, name)(x + step * dx, y + step * dy) - getattr(p, name)(x, y)
+            worst[k] = np.max(np.linalg.norm(change, axis=-1)) / 1e-4
+        for scale in (1.0, 1e3):
+            far = scale * generator.standard_normal((2000, 2))
+            worst[2] = max(worst[2], np.max(np.linalg.norm(p.grad_y_upper(far, y[0]), axis=-1)))
+        bounds = np.array([c.L_x0, c.L_y0, c.l_f0])
+        assert np.all(worst <= bounds * (1 + 1e-10))  # roundings of size u over a step of 1e-4
+        assert np.all(worst >= idle * bounds)
+
+
+@pytest.mark.parametrize("samples", [1, 8])
+def test_no_pair_exceeds_l_g2_of_the_finite_sum(samples: int) -> None:
+    p = finite_sum(samples, 2, 3, seed=1)
+    generator, worst = np.random.default_rng(9), 0.0
+    for _ in range(3000):
+        x, y = generator.standard_normal(2), generator.standard_normal(3)
+        d = generator.standard_normal(5)
+        if samples == 1:  # along the one direction in which anything changes
+            d = np.r_[p.lower_offsets[0], p.lower_features[0]]
+        d *= 1e-3 / np.linalg.norm(d)
+        for matrix in (hessian, cross):
+            change = matrix(p, x + d[:2], y + d[2:], None) - matrix(p, x, y, None)
+            worst = max(worst, float(np.linalg.norm(change, 2)) / 1e-3)
+    assert worst <= p.constants.l_g2
+    assert worst >= (0.99 if samples == 1 else 0.15) * p.constants.l_g2
+
+
+def test_a_run_on_batches_descends() -> None:
+    one = case("batches")
+    x, y = batch(one.x, 16), batch(one.y, 16)
+    assert isinstance(one.algorithm.draw(one.problem), AccBOSample)
+    state = one._replace(x=x, y=y).run(400, Tape(3), warm_start=20).state
+    before, after = (
+        np.mean(np.linalg.norm(one.problem.hypergradient(z), axis=-1)) for z in (x, state.x)
+    )
+    assert after < 0.5 * before
+
+
+def test_logistic_functions_keep_their_digits() -> None:
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(400):
+        for t in (0.0, 1e-9, 0.3, -0.7, 20.0, -20.0, 700.0, -700.0):
+            e, one = mpmath.exp(-mpmath.mpf(t)), np.array([t])
+            for found, exact in (
+                (softplus(-one), mpmath.log1p(e)),
+                (sigmoid(one), 1 / (1 + e)),
+                (sigmoid_slope(one), e / (1 + e) ** 2),
+            ):
+                assert abs(found[0] / float(exact) - 1) <= 8 * U64  # relative, at both ends
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        assert softplus(np.array([1e300, -1e3])).tolist() == [1e300, 0.0]
+        ends = np.array([700.0, -700.0])
+        assert sigmoid(ends).tolist() == [1.0, pytest.approx(np.exp(-700.0))]
+    ends = np.array([1e300, -1e300])
+    assert (sigmoid(ends).tolist(), sigmoid_slope(ends).tolist()) == ([1.0, 0.0], [0.0, 0.0])
 
 
 # --- log cosh ------------------------------------------------------------------------------

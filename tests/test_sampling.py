@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from accbo import AccBOSample, Tape
-from accbo._arrays import map_arrays, named_leaves, to_host
+from accbo._arrays import index_dtype, map_arrays, named_leaves, to_host
 from accbo.problem import Noise
 from accbo.sampling import (
     Draw,
@@ -146,6 +146,26 @@ def test_the_float32_tape_is_the_rounded_float64_tape(backend: Backend) -> None:
     for name, leaf in named_leaves(wide):
         assert backend.holds(values[name], "float32")
         assert np.array_equal(to_host(values[name]), leaf.astype(np.float32))
+
+
+def test_moving_a_sample_leaves_its_indices_integers(backend: Backend) -> None:
+    """And a problem's integers become floats, as everything of a problem."""
+    one = stored(case("batches"), 2).steps[0]
+    for moved in (backend.move(one), backend.move(backend.move(one))):
+        assert set(moved.upper) == {"index"}
+        for name, leaf in named_leaves(moved):
+            assert leaf.dtype == index_dtype(backend.like)
+            assert np.array_equal(to_host(leaf), dict(named_leaves(one))[name])
+    whole = problem("quadratic", weights=(1.0, 2.0))
+    whole = dataclasses.replace(whole, weights=np.array([1, 2]))
+    assert backend.holds(backend.move(whole).weights)
+
+
+def test_indices_are_not_scaled() -> None:
+    """``lower_scale`` stands for a batch; a problem of batches has its own size of them."""
+    layout = changed().draw(problem("finite_sum"))
+    one, two = (Tape(1, scale).open(X).block(layout, 3) for scale in (1.0, 0.25))
+    assert bits(one) == bits(two)
 
 
 # --- the scale of the lower level ----------------------------------------------------------

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from accbo import AccBO, Tape, move
-from accbo._arrays import asarray, to_host
+from accbo._arrays import asarray, index_dtype, to_host
 from accbo.algorithms import AccBOSample
 from accbo.problems import LowerNoise, Quadratic, quadratic
-from accbo.sampling import Start, index_dtype, random_rotation
+from accbo.sampling import Start, random_rotation
 from theory_checks.backends import like
 from theory_checks.harness import Outcome, Piece, Settings
 from theory_checks.statistics import ALPHA, Finding, equal_mean, equality_power, exact

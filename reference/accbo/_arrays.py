@@ -102,6 +102,15 @@ def asarray(values: Any, like: Array, dtype: Any = None) -> Array:
     return array
 
 
+def index_dtype(like: Array) -> Any:
+    """The dtype of an ``index`` field of a sample in ``like``'s namespace."""
+    return namespace(like).__array_namespace_info__().default_dtypes(device=None)["integral"]
+
+
+def _holds_integers(value: Any) -> bool:
+    return is_array(value) and bool(namespace(value).isdtype(value.dtype, "integral"))
+
+
 def to_host(x: Array) -> np.ndarray:
     """``x`` as a NumPy array (copied from its device where it is not on the host)."""
     if isinstance(x, np.ndarray | np.generic | float | int):
@@ -184,25 +193,42 @@ def named_leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Array]]:
 
 def map_arrays(function: Callable[[Array], Any], tree: Any) -> Any:
     """``tree`` with ``function`` applied to every array in it."""
+    return _rebuilt(tree, function, lambda part: map_arrays(function, part))
+
+
+def _rebuilt(tree: Any, of_array: Callable[[Array], Any], of_part: Callable[[Any], Any]) -> Any:
+    """``of_array(tree)``, or a tree like ``tree`` of what ``of_part`` makes of its parts."""
     if is_array(tree):
-        return function(tree)
+        return of_array(tree)
     if isinstance(tree, Mapping):
-        return {key: map_arrays(function, value) for key, value in tree.items()}
+        return {key: of_part(value) for key, value in tree.items()}
     if isinstance(tree, tuple):
-        parts = [map_arrays(function, value) for value in tree]
+        parts = [of_part(value) for value in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         changes = {
-            field.name: map_arrays(function, getattr(tree, field.name))
-            for field in dataclasses.fields(tree)
+            field.name: of_part(getattr(tree, field.name)) for field in dataclasses.fields(tree)
         }
         return dataclasses.replace(tree, **changes)
     return tree
 
 
 def move(tree: Any, like: Array, dtype: Any = None) -> Any:
-    """``tree`` with every array moved to ``like``'s namespace, device and dtype."""
-    return map_arrays(lambda array: asarray(to_host(array), like, dtype), tree)
+    """``tree`` with every array moved to ``like``'s namespace, device and dtype.
+
+    Integers in a mapping, the indices of a sample, stay integers, of ``index_dtype``.
+    """
+    if not isinstance(tree, Mapping):
+        return _rebuilt(
+            tree,
+            lambda array: asarray(to_host(array), like, dtype),
+            lambda part: move(part, like, dtype),
+        )
+    index = index_dtype(like)
+    return {
+        key: move(value, like, index if _holds_integers(value) else dtype)
+        for key, value in tree.items()
+    }
 
 
 def rows(tree: Any) -> int:

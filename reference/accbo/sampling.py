@@ -17,7 +17,15 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from accbo._arrays import Array, asarray, is_real_floating, named_leaves, namespace
+from accbo._arrays import (
+    Array,
+    asarray,
+    dtype_name,
+    index_dtype,
+    is_real_floating,
+    named_leaves,
+    namespace,
+)
 from accbo.problem import LAWS, Noise, NoiseFields
 
 _STREAMS = {"normal": 0, "uniform": 1, "sign": 2}  # part of a generator's key: never renumber
@@ -228,7 +236,8 @@ def check_source(noise: Any) -> Source:
 def expect_layout(sample: Any, layout: Any, like: Array) -> None:
     """Raise unless ``sample`` fits ``layout`` for the replicates of ``like``.
 
-    ``ValueError`` for parts, fields or shapes, ``TypeError`` for another namespace or dtype.
+    ``ValueError`` for parts, fields, shapes or an index outside [0, n), ``TypeError`` for
+    another namespace or dtype.
     """
     if type(sample) is not type(layout):
         raise ValueError(
@@ -262,6 +271,17 @@ def _expect_leaf(name: str, leaf: Array, draw: Draw, like: Array) -> None:
             f"{name} has shape {tuple(leaf.shape)}; the algorithm takes "
             f"{draw.leading} + replicates {replicates} + {draw.noise.shape}"
         )
+    if draw.noise.law == "index":
+        _expect_index(name, leaf, draw.noise)
+
+
+def _expect_index(name: str, leaf: Array, noise: Noise) -> None:
+    """Libraries differ in what an index out of range gives: an error, a NaN, another row."""
+    xp, below = namespace(leaf), noise.parameter
+    if not xp.isdtype(leaf.dtype, "integral"):
+        raise TypeError(f"{name} has dtype {dtype_name(leaf)}, an index must be an integer")
+    if not bool(xp.all((leaf >= 0) & (leaf < below))):
+        raise ValueError(f"{name} holds an index outside [0, {below})")
 
 
 def sample_bytes(layout: Any, replicates: int) -> int:
@@ -316,11 +336,6 @@ def _map_layout(function: Any, layout: Any) -> Any:
     if isinstance(layout, tuple) and not isinstance(layout, Draw):
         return type(layout)(*[_map_layout(function, part) for part in layout])
     return function(layout)
-
-
-def index_dtype(like: Array) -> Any:
-    """The dtype of an ``index`` field in ``like``'s namespace."""
-    return namespace(like).__array_namespace_info__().default_dtypes(device=None)["integral"]
 
 
 def _stack(samples: Sequence[Any]) -> Any:
