@@ -8,7 +8,6 @@ is disturbed at random; the error is then given in units of it, and the toleranc
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -121,8 +120,14 @@ def as_host(array: Array) -> np.ndarray:
 
 
 def norms(array: Array) -> np.ndarray:
-    """Euclidean norms over the last axis, on the host, shape ``(...)``."""
-    return np.linalg.norm(as_host(array), axis=-1)
+    """Euclidean norms over the last axis, on the host, shape ``(...)``.
+
+    Powers of two are taken out first: the square of 1e-200 underflows, its norm does not.
+    """
+    values = as_host(array)
+    exponent = np.frexp(np.max(np.abs(values), axis=-1, initial=0.0))[1]
+    scaled = np.ldexp(values, -exponent[..., None])
+    return np.ldexp(np.linalg.norm(scaled, axis=-1), exponent)
 
 
 def largest(ratios: np.ndarray) -> float:
@@ -175,13 +180,13 @@ def rounding(
     """
     u, host = unit_roundoff(x), np.zeros(1)
     problem, x, y, samples = (move(part, host) for part in (problem, x, y, samples))
-    near = functools.partial(_near, probe_normals(0))
-    disturbed = Perturbed(problem, near)
-    near_x, near_y = (near(np.broadcast_to(z, (PROBES, *z.shape))) for z in (x, y))
+    disturb_one = near(probe_normals(0))
+    disturbed = Perturbed(problem, disturb_one)
+    near_x, near_y = (disturb_one(np.broadcast_to(z, (PROBES, *z.shape))) for z in (x, y))
 
     def disturb(state: Any) -> Any:
-        changed = {name: near(getattr(state, name)) for name in ("x", "y", "y_average", "momentum")}
-        return state._replace(**changed)
+        names = ("x", "y", "y_average", "momentum")
+        return state._replace(**{name: disturb_one(getattr(state, name)) for name in names})
 
     exact = evaluate(problem, x, y, samples, unchanged)
     moved = evaluate(disturbed, near_x, near_y, samples, disturb)
@@ -190,10 +195,13 @@ def rounding(
     return [SAFETY * u * np.sqrt(square) / SIZE for square in squares]
 
 
-def _near(normals: Callable[..., np.ndarray], array: np.ndarray) -> np.ndarray:
-    """``array`` with every component moved by about SIZE times its norm."""
-    length = np.linalg.norm(array, axis=-1, keepdims=True)
-    return array + SIZE * length * normals(array.shape)
+def near(normals: Callable[..., np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """The function that moves every component of an array by about SIZE times its norm."""
+
+    def disturb(array: np.ndarray) -> np.ndarray:
+        return array + SIZE * norms(array)[..., None] * normals(array.shape)
+
+    return disturb
 
 
 def run_evaluate(algorithm: Any) -> Evaluate:

@@ -1,0 +1,223 @@
+"""The vectors on disk: made by two processes, kept while in the making, compared with the files.
+
+Finished groups wait in a work folder whose name holds the digest of the sources, so that a run
+that was killed goes on, and never with what other sources made. The files are written last, each
+at once; then the work folder goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import accbo
+from accbo.conformance.generate import make, make_known
+from accbo.conformance.groups import Group, groups, problems
+from accbo.conformance.known import known_answers, known_problems
+from accbo.conformance.vector import FORMAT, SET, encode, encode_problem
+
+PACKAGE = Path(accbo.__file__).parent
+FOLDER = PACKAGE / "conformance" / "vectors"
+KNOWN = "known-answer"
+# figures of a float64 estimate, rounded: the last of them may differ on another machine
+ESTIMATES = ("tolerance", "difficulty")
+ESTIMATE_TOLERANCE = 0.15
+
+
+def generate(
+    folder: Path = FOLDER, *, check: bool = False, jobs: int = 2, work: Path | None = None
+) -> list[str]:
+    """Make all vectors and write them into ``folder``, or only compare with what is there.
+
+    Returns, one line each, what differs from ``folder``'s files (``check``), else nothing.
+    Raises ``KeyboardInterrupt`` when stopped; what was finished is kept in ``work``.
+    """
+    work = work or work_folder()
+    work.mkdir(parents=True, exist_ok=True)
+    found = documents(_made(work, jobs))
+    differing = _compare(folder, found) if check else []
+    if not check:
+        folder.mkdir(parents=True, exist_ok=True)
+        for family, document in found.items():
+            _write(folder / f"{family}.json", text(document))
+    shutil.rmtree(work, ignore_errors=True)
+    return differing
+
+
+def work_folder() -> Path:
+    """Where unfinished work waits, one folder for each state of the sources."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    versions = [metadata.version(name) for name in ("numpy", "mpmath", "mparray")]
+    digest.update(repr((sys.version, versions)).encode())
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "accbo" / f"vectors-{digest.hexdigest()[:16]}"
+
+
+# --- making -----------------------------------------------------------------------------------
+
+
+def units() -> dict[str, int]:
+    """What is made at once, and of how many vectors it is."""
+    return {KNOWN: len(known_answers()), **{group.slug: group.count for group in groups()}}
+
+
+def make_unit(slug: str) -> list[dict[str, Any]]:
+    """The vectors of a group, or the known answers, as JSON values."""
+    if slug == KNOWN:
+        return [encode(make_known(known)) for known in known_answers()]
+    group = _by_slug()[slug]
+    return [encode(make(group, number)) for number in range(group.count)]
+
+
+def _by_slug() -> dict[str, Group]:
+    return {group.slug: group for group in groups()}
+
+
+def _made(work: Path, jobs: int) -> dict[str, list[dict[str, Any]]]:
+    """Every unit, in the order of the set."""
+    sizes = units()
+    made = {slug: kept for slug in sizes if (kept := _kept(work / f"{slug}.json")) is not None}
+    missing = [slug for slug in sizes if slug not in made]
+    done = sum(sizes[slug] for slug in made)
+    with tqdm(total=sum(sizes.values()), initial=done, unit="vector", desc="vectors") as bar:
+        for slug, vectors in _run(missing, jobs):
+            _write(work / f"{slug}.json", json.dumps(vectors))
+            made[slug] = vectors
+            bar.update(sizes[slug])
+    return {slug: made[slug] for slug in sizes}
+
+
+def _run(slugs: list[str], jobs: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Units as they become ready."""
+    if jobs <= 1 or len(slugs) <= 1:
+        for slug in slugs:
+            yield slug, make_unit(slug)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_worker) as pool:
+        futures = {pool.submit(make_unit, slug): slug for slug in slugs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _worker() -> None:
+    """Ctrl-C goes to every process of the terminal; only the parent acts on it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _kept(path: Path) -> list[dict[str, Any]] | None:
+    """What an earlier run finished; nothing where it is not readable."""
+    try:
+        kept: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return kept
+
+
+def _write(path: Path, content: str) -> None:
+    """All of ``path`` or nothing."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(content, encoding="utf-8", newline="\n")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def documents(made: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """The documents by family: one for each kind of problem, one for the known answers."""
+    every = {**known_problems(), **problems()}
+    found: dict[str, dict[str, Any]] = {}
+    for slug, vectors in made.items():
+        family = KNOWN if slug == KNOWN else vectors[0]["problem"].split("/")[0]
+        empty = {"format": FORMAT, "set": SET, "problems": {}, "vectors": []}
+        document = found.setdefault(family, empty)
+        document["vectors"].extend(vectors)
+        for name in (vector["problem"] for vector in vectors):
+            if name not in document["problems"]:
+                document["problems"][name] = encode_problem(every[name])
+    return found
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """A document with one problem or vector a line, so that a difference can be read."""
+
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    problems = ",\n".join(f"{line(k)}:{line(v)}" for k, v in document["problems"].items())
+    vectors = ",\n".join(map(line, document["vectors"]))
+    head = f'{{"format":{line(document["format"])},"set":{document["set"]},\n'
+    return f'{head}"problems":{{\n{problems}\n}},\n"vectors":[\n{vectors}\n]}}\n'
+
+
+# --- comparing ----------------------------------------------------------------------------------
+
+
+def _compare(folder: Path, found: Mapping[str, Any]) -> list[str]:
+    """Everything that differs between ``folder`` and what was made, one line each."""
+    lines = []
+    for family in sorted({*found, *(path.stem for path in folder.glob("*.json"))}):
+        there = _document(folder / f"{family}.json")
+        made = found.get(family, {"problems": {}, "vectors": []})
+        if there is None:
+            lines.append(f"{family}.json: is missing or no JSON")
+            continue
+        lines += [
+            f"{family}.json: problem {name} differs"
+            for name in _differing(there["problems"], made["problems"])
+        ]
+        old, new = ({v["id"]: v for v in each["vectors"]} for each in (there, made))
+        for name in _differing(old, new):
+            if name not in old or name not in new:
+                lines.append(f"{name}: is {'not yet there' if name in new else 'no longer made'}")
+            else:
+                lines.append(f"{name}: {', '.join(_differing(old[name], new[name]))} differ")
+    return lines
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    keys = [*old, *(key for key in new if key not in old)]
+    return [k for k in keys if k not in old or k not in new or not _same(old[k], new[k], k)]
+
+
+def _same(old: Any, new: Any, key: str = "") -> bool:
+    """Equal, and close in what is an estimate."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        within = key if key in ESTIMATES else ""
+        return old.keys() == new.keys() and all(_same(old[k], new[k], within or k) for k in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(a, b, key) for a, b in zip(old, new, strict=True))
+    if key in ESTIMATES and isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=ESTIMATE_TOLERANCE)
+    return type(old) is type(new) and bool(old == new)
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return values if {"problems", "vectors"} <= values.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,279 @@
+"""A test vector, made: inputs, expected values at 50 digits, tolerances, flags.
+
+Every vector is a function of its group and its number alone, so that a group can be added
+without touching another, and a run that was stopped goes on where it was. Tolerances come from
+a condition estimate (``_conditions``), before anybody's errors are seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from accbo._arrays import map_arrays, row, to_host
+from accbo.algorithms import AccBOState
+from accbo.conformance.cases import PROBES, SAFETY, SIZE, near, norms
+from accbo.conformance.faults import FAULTS
+from accbo.conformance.groups import GRID, Group, problems
+from accbo.conformance.known import Known, known_problems
+from accbo.conformance.namespaces import like, move_to
+from accbo.conformance.replay import replay
+from accbo.conformance.variants import KeptPair, Remembering
+from accbo.conformance.vector import FIELDS, Vector
+from accbo.conformance.wrappers import Perturbed, ScaledUpper
+from accbo.sampling import Tape, probe_normals
+
+DIGITS = 50
+ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+LARGEST_ERROR = {"float64": 1e-9, "float32": 1e-2}  # a vector with a larger tolerance is refused
+CAUGHT = 100.0  # a flag needs an error of this many tolerances
+FIGURES = 2  # of tolerances: the float64 runs behind them differ in the last bits elsewhere
+
+
+def make(group: Group, number: int) -> Vector:
+    """The vector ``number`` of ``group``; raises ``ValueError`` where it is too ill-conditioned."""
+    bare = Vector(
+        id=f"{group.slug}/{number}",
+        since=group.since,
+        kind=group.kind,
+        problem=problems()[group.problem],
+        problem_name=group.problem,
+        algorithm=group.algorithm,
+        dtype=group.dtype,
+        expected=(),
+        tolerance=(),
+        line=group.line,
+        note=group.note,
+        fast=number < group.fast,
+        **_inputs(group, number),
+    )
+    return finish(bare)
+
+
+def make_known(known: Known) -> Vector:
+    """The vector of a known answer; raises ``ValueError`` where 50 digits say something else."""
+    bare = Vector(
+        id=f"known-answer/{known.slug}",
+        since=known.since,
+        kind="trajectory" if known.state is None else "step",
+        problem=known_problems()[known.problem],
+        problem_name=known.problem,
+        algorithm=known.algorithm,
+        dtype=known.dtype,
+        expected=(),
+        tolerance=(),
+        line=known.line,
+        note=known.note,
+        fast=True,
+        state=known.state,
+        x=known.x,
+        y=known.y,
+        start=known.start,
+        samples=known.samples,
+    )
+    made = finish(bare)
+    for index, (by_hand, expected) in enumerate(zip(known.hand, made.expected, strict=True)):
+        for name, value in by_hand.items():
+            if expected[name].tolist() != list(value):
+                raise ValueError(
+                    f"{made.id}, state {index}: {name} is {value} by hand and "
+                    f"{expected[name].tolist()} at {DIGITS} digits"
+                )
+    return made
+
+
+# --- inputs ---------------------------------------------------------------------------------
+
+
+def _inputs(group: Group, number: int) -> dict[str, Any]:
+    """What the vector ``number`` of ``group`` starts from, and its samples."""
+    problem, algorithm = problems()[group.problem], group.algorithm
+    seed = zlib.crc32(f"{group.slug}/{number}".encode())
+    normals = probe_normals(seed)
+
+    def draw(size: int, spread: float) -> np.ndarray:
+        return np.round(spread * normals((*group.replicates, size)) * GRID) / GRID
+
+    x, y = draw(problem.d_x, 0.75), draw(problem.d_y, 0.75)
+    stream = Tape(seed).open(x)
+    if group.kind == "trajectory":
+        start = stream.start(algorithm.draw_start(problem, group.warm_start, group.first))
+        layouts = [
+            algorithm.draw(problem, algorithm.refreshes(t)) for t in range(1, group.steps + 1)
+        ]
+        samples = tuple(row(stream.block(layout, 1), 0) for layout in layouts)
+        return {"x": x, "y": y, "start": _grid(start), "samples": tuple(map(_grid, samples))}
+    t = group.iterations[number % len(group.iterations)]
+    state = _state(problem, x, y, t, draw)
+    if group.where == "no momentum yet":
+        state = state._replace(momentum=np.zeros_like(x))
+    if group.where == "near a stationary point":
+        state = _near_stationary(problem, state, draw)
+    if isinstance(problem, ScaledUpper):
+        state = state._replace(momentum=state.momentum * problem.factor)
+    sample = row(stream.block(algorithm.draw(problem, algorithm.refreshes(t)), 1), 0)
+    return {"state": state, "samples": (_grid(sample),)}
+
+
+Drawn = Callable[[int, float], np.ndarray]  # (size, spread) to numbers on the grid
+
+
+def _state(problem: Any, x: np.ndarray, y: np.ndarray, t: int, draw: Drawn) -> AccBOState:
+    """A state around (x, y) in which no two fields agree."""
+    near_y = [draw(problem.d_y, 0.375) for _ in range(3)]
+    return AccBOState(
+        x=x,
+        x_previous=x + draw(problem.d_x, 0.375),
+        y=y,
+        y_previous=y + near_y[0],
+        y_average=y + near_y[1],
+        y_average_previous=y + near_y[1] + near_y[2],
+        momentum=draw(problem.d_x, 0.75),
+        iteration=t,
+    )
+
+
+def _grid(tree: Any) -> Any:
+    """Every float on the grid; indices stay."""
+    return map_arrays(lambda a: a if a.dtype.kind == "i" else np.round(a * GRID) / GRID, tree)
+
+
+def _near_stationary(problem: Any, state: AccBOState, draw: Drawn) -> AccBOState:
+    """A state 2^-8 from a point where ∇Φ = 0, found by gradient steps."""
+    x = state.x
+    for _ in range(500):
+        x = x - 0.25 * problem.hypergradient(x)
+    moved = {}
+    y = problem.solution(x)
+    for name in FIELDS:
+        size = problem.d_x if name in ("x", "x_previous", "momentum") else problem.d_y
+        centre = {"momentum": 0 * x, "x": x, "x_previous": x}.get(name, y)
+        moved[name] = np.round((centre + 2.0**-8 * draw(size, 1.0)) * 2.0**20) / 2.0**20
+    return state._replace(**moved)
+
+
+# --- expected values and tolerances -----------------------------------------------------------
+
+
+def finish(vector: Vector) -> Vector:
+    """``vector`` with expected values, tolerances, flags and difficulty."""
+    expected = exact(vector)
+    K = _conditions(vector)
+    u = ROUNDOFF[vector.dtype]
+    tolerance = tuple({name: _up(SAFETY * u * k[name]) for name in FIELDS} for k in K)
+    worst = max(float(np.max(t[name])) for t in tolerance for name in FIELDS)
+    size = max(1.0, max(float(np.max(np.abs(e[name]))) for e in expected for name in FIELDS))
+    if worst > LARGEST_ERROR[vector.dtype] * size:
+        raise ValueError(f"{vector.id} is too ill-conditioned: a tolerance of {worst:.1e}")
+    made = dataclasses.replace(
+        vector,
+        expected=expected,
+        tolerance=tolerance,
+        condition=_figures(max(float(np.max(k[name])) for k in K for name in FIELDS)),
+        smallest_momentum=_figures(min(float(np.min(norms(e["momentum"]))) for e in expected)),
+    )
+    return dataclasses.replace(made, flags=_flags(made))
+
+
+def exact(vector: Vector, digits: int = DIGITS) -> tuple[dict[str, np.ndarray], ...]:
+    """The states of the same source at ``digits`` digits, rounded to float64 at the end."""
+    import mpmath
+
+    def hosted(state: Any) -> dict[str, np.ndarray]:
+        return {name: np.asarray(to_host(getattr(state, name)), dtype=float) for name in FIELDS}
+
+    with mpmath.workdps(digits):
+        return tuple(map(hosted, run(vector, like("mparray"))))
+
+
+def run(vector: Vector, like: Any, after: Any = lambda state: state) -> list[Any]:
+    """The states after every iteration of ``vector`` in ``like``'s namespace."""
+    algorithm = vector.algorithm
+    problem, samples = move_to(vector.problem, like), move_to(vector.samples, like)
+    if vector.state is not None:
+        state, states = move_to(vector.state, like), []
+    else:
+        x, y, start = (move_to(part, like) for part in (vector.x, vector.y, vector.start))
+        state = after(algorithm.init(problem, x, y, start))
+        states = [state]
+    for sample in samples:
+        state = after(algorithm.step(problem, state, sample))
+        states.append(state)
+    return states
+
+
+def _conditions(vector: Vector) -> list[dict[str, np.ndarray]]:
+    """K of every field after every iteration: RMS displacement per relative disturbance.
+
+    Sixteen runs in float64 whose every oracle call, and every state after an iteration, is
+    disturbed at random by ``SIZE``; the inputs are exact and stay.
+    """
+    disturb = near(probe_normals(zlib.crc32(vector.id.encode())))
+
+    def after(state: Any) -> Any:
+        names = ("x", "y", "y_average", "momentum")
+        return state._replace(**{name: disturb(getattr(state, name)) for name in names})
+
+    def copies(tree: Any) -> Any:
+        return map_arrays(lambda leaf: np.repeat(leaf[None], PROBES, axis=0), tree)
+
+    probed = dataclasses.replace(
+        vector,
+        problem=Perturbed(vector.problem, disturb),
+        state=None if vector.state is None else copies(vector.state),
+        x=None if vector.x is None else copies(vector.x),
+        y=None if vector.y is None else copies(vector.y),
+    )
+    host = np.zeros(1)
+    right, moved = run(vector, host), run(probed, host, after)
+    return [
+        {name: _spread(getattr(m, name) - getattr(e, name)) / SIZE for name in FIELDS}
+        for e, m in zip(right, moved, strict=True)
+    ]
+
+
+def _spread(gaps: np.ndarray) -> np.ndarray:
+    """Root mean square over the leading axis of the norms over the last."""
+    return norms(norms(gaps).T).T / math.sqrt(len(gaps))
+
+
+def _up(values: np.ndarray) -> np.ndarray:
+    """``values`` rounded up to a few figures."""
+    return np.vectorize(lambda value: _figures(value, up=True), otypes=[float])(values)
+
+
+def _figures(value: float, up: bool = False) -> float:
+    """``value`` to a few figures; a hair below a short number is that number."""
+    if not (value > 0 and math.isfinite(value)):
+        return float(value)
+    digits, _, exponent = f"{value:.{FIGURES - 1}e}".partition("e")
+    if up and float(f"{digits}e{exponent}") < value * (1 - 1e-6):
+        digits = f"{float(digits) + 10.0 ** (1 - FIGURES):.{FIGURES - 1}f}"
+    return float(f"{digits}e{exponent}")
+
+
+# --- flags ------------------------------------------------------------------------------------
+
+
+def _flags(vector: Vector) -> tuple[str, ...]:
+    """The faults whose plainest variant is seen here, in x, y, ŷ or m."""
+    return tuple(name for name, fault in FAULTS.items() if _seen(vector, fault))
+
+
+def _seen(vector: Vector, fault: Any) -> bool:
+    algorithms = [change(vector.algorithm) for change in fault.variants(vector.algorithm)[0]]
+    if vector.kind == "step" and isinstance(algorithms[0], Remembering | KeptPair):
+        return False  # what it remembers is not in a state
+    with np.errstate(all="ignore"):
+        states = replay(algorithms, vector, "step" if vector.kind == "step" else "start")
+    for state, expected, tolerance in zip(states, vector.expected, vector.tolerance, strict=True):
+        for name in ("x", "y", "y_average", "momentum"):
+            error = norms(state[name] - expected[name])
+            if not bool(np.all(error <= CAUGHT * tolerance[name])):
+                return True
+    return False

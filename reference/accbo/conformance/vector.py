@@ -1,0 +1,308 @@
+"""A test vector: one problem, one AccBO, samples as values, what must come out and how closely.
+
+Vectors are JSON, one file a family of problems, so that any language can read them; VECTORS.md
+beside this file says what the fields mean. ``read`` and ``encode`` are each other's inverse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from accbo._arrays import Array, rows
+from accbo.algorithms import AccBO, AccBOSample, AccBOState
+from accbo.conformance.wrappers import ScaledUpper
+from accbo.problems import (
+    FiniteSum,
+    LowerNoise,
+    NonQuadratic,
+    Quadratic,
+    RelaxedSmooth,
+    UpperNoise,
+)
+from accbo.sampling import Draw, Start
+
+FORMAT = "accbo-vectors/1"
+SET = 1  # the newest set of cases
+FIELDS = tuple(field for field in AccBOState._fields if field != "iteration")
+HYPER = (
+    "lower_step_size",
+    "lower_momentum",
+    "averaging",
+    "momentum",
+    "upper_step_size",
+    "neumann_terms",
+    "neumann_scale",
+    "neumann_sampling",
+    "period",
+    "lower_steps",
+    "order",
+)
+KINDS: dict[str, type] = {
+    "quadratic": Quadratic,
+    "relaxed_smooth": RelaxedSmooth,
+    "nonquadratic": NonQuadratic,
+    "finite_sum": FiniteSum,
+}
+_NOISES: dict[str, type] = {"noise_upper": UpperNoise, "noise_lower": LowerNoise}
+_DERIVED = ("form", "response", "inverse", "steps_per_digit")  # computed from the data
+
+Expected = Mapping[str, np.ndarray]  # field → value, (…, d)
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """One test vector; arrays are NumPy float64 that ``dtype`` holds exactly.
+
+    A single step (``kind`` "step") has ``state`` and one sample. A trajectory has ``x``, ``y``,
+    ``start`` and the samples of iterations 1, 2, …; ``expected[0]`` is the state after
+    iteration 0. ``tolerance`` bounds ‖error‖ of each field, per replicate.
+    """
+
+    id: str
+    since: int
+    kind: str
+    problem: Any
+    algorithm: AccBO
+    dtype: str
+    samples: tuple[AccBOSample, ...]
+    expected: tuple[Expected, ...]
+    tolerance: tuple[Expected, ...]
+    state: AccBOState | None = None
+    x: Array = None
+    y: Array = None
+    start: Start | None = None
+    problem_name: str = ""
+    line: str = ""
+    note: str = ""
+    flags: tuple[str, ...] = ()
+    condition: float = 0.0
+    smallest_momentum: float = 0.0
+    fast: bool = False
+
+    @property
+    def first_iteration(self) -> int:
+        """t of ``expected[0]`` before it is taken: the state's, or 0."""
+        return 0 if self.state is None else int(self.state.iteration)
+
+    @property
+    def replicates(self) -> tuple[int, ...]:
+        """Leading axes of x."""
+        return tuple(self.expected[0]["x"].shape[:-1])
+
+    def before(self, index: int) -> AccBOState:
+        """The reference's state that ``samples[index]`` is applied to."""
+        if self.state is not None:
+            return self.state
+        return AccBOState(**self.expected[index], iteration=index + 1)
+
+
+# --- problems -------------------------------------------------------------------------------
+
+
+def encode_problem(problem: Any) -> dict[str, Any]:
+    """``problem`` as JSON values: its kind, its data and its noises."""
+    factor = 1.0
+    if isinstance(problem, ScaledUpper):
+        factor, problem = problem.factor, problem.problem
+    kind = next(name for name, cls in KINDS.items() if type(problem) is cls)
+    values: dict[str, Any] = {"kind": kind, "upper_factor": factor}
+    for name in problem_data(kind):
+        value = getattr(problem, name)
+        values[name] = vars(value) if name in _NOISES else np.asarray(value).tolist()
+    return values
+
+
+def read_problem(values: Mapping[str, Any]) -> Any:
+    """The problem that ``encode_problem`` wrote; raises ``ValueError`` where it is none."""
+    kind = values.get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
+    given = set(values) - {"kind", "upper_factor"}
+    if given != set(problem_data(kind)):
+        raise ValueError(f"a {kind} problem has {sorted(problem_data(kind))}, got {sorted(given)}")
+    try:
+        data = {name: _datum(name, values[name]) for name in given}
+        problem = KINDS[kind](**data, form="matmul")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the data of a {kind} problem do not fit: {error}") from None
+    factor = values.get("upper_factor", 1.0)
+    return problem if factor == 1 else ScaledUpper(problem, float(factor))
+
+
+def problem_data(kind: str) -> list[str]:
+    """The names of a kind's data and noises."""
+    return [field.name for field in dataclasses.fields(KINDS[kind]) if field.name not in _DERIVED]
+
+
+def _datum(name: str, value: Any) -> Any:
+    if name in _NOISES:
+        return _NOISES[name](**value)
+    return np.asarray(value, dtype=float) if isinstance(value, list) else value
+
+
+# --- vectors --------------------------------------------------------------------------------
+
+
+def encode(vector: Vector) -> dict[str, Any]:
+    """``vector`` as JSON values."""
+    algorithm = {name: getattr(vector.algorithm, name) for name in HYPER}
+    values: dict[str, Any] = {
+        "id": vector.id,
+        "since": vector.since,
+        "kind": vector.kind,
+        "problem": vector.problem_name,
+        "algorithm": algorithm,
+        "dtype": vector.dtype,
+        "replicates": list(vector.replicates),
+        "convention": convention(vector),
+        "line": vector.line,
+        "note": vector.note,
+        "flags": list(vector.flags),
+        "difficulty": {
+            "d_x": vector.problem.d_x,
+            "d_y": vector.problem.d_y,
+            "condition": vector.condition,
+            "smallest_momentum": vector.smallest_momentum,
+        },
+        "fast": vector.fast,
+        "samples": [_lists(sample) for sample in vector.samples],
+        "expected": [_lists(expected) for expected in vector.expected],
+        "tolerance": [_lists(tolerance) for tolerance in vector.tolerance],
+    }
+    if vector.state is not None:
+        return {**values, "state": _lists(vector.state)}
+    return {
+        **values,
+        "x": _lists(vector.x),
+        "y": _lists(vector.y),
+        "start": _lists(vector.start),
+    }
+
+
+def convention(vector: Vector) -> dict[str, Any]:
+    """The choices of SPEC §2 that a vector was made under."""
+    algorithm, option = vector.algorithm, "I" if vector.algorithm.period is None else "II"
+    chosen = {
+        "order": algorithm.order,
+        "neumann_sampling": algorithm.neumann_sampling,
+        "option": option,
+    }
+    if vector.start is not None:
+        chosen["first"] = "one" if rows(vector.start.first.upper) == 1 else "mean"
+    return chosen
+
+
+def read(values: Mapping[str, Any], problems: Mapping[str, Any]) -> Vector:
+    """The vector that ``encode`` wrote; raises ``ValueError`` where its parts do not fit."""
+    problem = problems[values["problem"]]
+    algorithm = AccBO(**values["algorithm"])
+    replicates = tuple(values["replicates"])
+    sizes = {name: problem.d_x if name in _X_FIELDS else problem.d_y for name in FIELDS}
+
+    def state(given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {name: _array(given[name], (*replicates, size)) for name, size in sizes.items()}
+
+    known: dict[str, Any] = {}
+    if values["kind"] == "step":
+        iteration = values["state"]["iteration"]
+        known["state"] = AccBOState(**state(values["state"]), iteration=iteration)
+    else:
+        iteration = 1
+        start = values["start"]
+        count = [_count(start["warm_start"]), _count(start["first"]["upper"])]
+        layout = algorithm.draw_start(problem, *count)
+        known["x"] = _array(values["x"], (*replicates, problem.d_x))
+        known["y"] = _array(values["y"], (*replicates, problem.d_y))
+        known["start"] = _fill(layout, start, replicates)
+    samples = [
+        _fill(algorithm.draw(problem, algorithm.refreshes(iteration + index)), sample, replicates)
+        for index, sample in enumerate(values["samples"])
+    ]
+    return Vector(
+        id=values["id"],
+        since=values["since"],
+        kind=values["kind"],
+        problem=problem,
+        algorithm=algorithm,
+        dtype=values["dtype"],
+        samples=tuple(samples),
+        expected=tuple(state(expected) for expected in values["expected"]),
+        tolerance=tuple(
+            {name: _array(given[name], replicates) for name in FIELDS}
+            for given in values["tolerance"]
+        ),
+        problem_name=values["problem"],
+        line=values["line"],
+        note=values["note"],
+        flags=tuple(values["flags"]),
+        condition=values["difficulty"]["condition"],
+        smallest_momentum=values["difficulty"]["smallest_momentum"],
+        fast=values["fast"],
+        **known,
+    )
+
+
+_X_FIELDS = ("x", "x_previous", "momentum")
+
+
+def _lists(tree: Any) -> Any:
+    """Arrays as nested lists, NamedTuples and mappings as objects."""
+    if isinstance(tree, Mapping):
+        return {key: _lists(value) for key, value in tree.items()}
+    if hasattr(tree, "_fields"):
+        return {key: _lists(value) for key, value in zip(tree._fields, tree, strict=True)}
+    return tree.tolist() if isinstance(tree, np.ndarray) else tree
+
+
+def _count(part: Mapping[str, Sequence[Any]]) -> int:
+    """Rows of a part of a sample, which is never without a field."""
+    return len(next(iter(part.values())))
+
+
+def _fill(layout: Any, values: Any, replicates: tuple[int, ...]) -> Any:
+    """Arrays in the places of ``layout``."""
+    if isinstance(layout, Draw):
+        dtype = np.int64 if layout.noise.law == "index" else np.float64
+        return _array(values, (*layout.leading, *replicates, *layout.noise.shape), dtype)
+    if isinstance(layout, Mapping):
+        if set(layout) != set(values):
+            raise ValueError(f"a sample holds {sorted(values)} where {sorted(layout)} is expected")
+        return {key: _fill(part, values[key], replicates) for key, part in layout.items()}
+    parts = zip(layout._fields, layout, strict=True)
+    return type(layout)(*[_fill(part, values[name], replicates) for name, part in parts])
+
+
+def _array(values: Any, shape: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
+    try:
+        array = np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected numbers of shape {shape}, got something else") from None
+    if array.shape != shape and (array.size or 0 not in shape):
+        raise ValueError(f"expected shape {shape}, got {array.shape}")
+    return array.reshape(shape)
+
+
+# --- the set that comes with the package ----------------------------------------------------
+
+
+@functools.cache
+def load(number: int = SET) -> tuple[Vector, ...]:
+    """The vectors of set ``number``; raises ``ValueError`` for a set that does not exist."""
+    if number not in range(1, SET + 1):
+        raise ValueError(f"set {number!r} of the cases is not known; there are 1 to {SET}")
+    found: list[Vector] = []
+    folder = resources.files("accbo.conformance") / "vectors"
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.name.endswith(".json"):
+            document = json.loads(path.read_text(encoding="utf-8"))
+            problems = {name: read_problem(data) for name, data in document["problems"].items()}
+            found.extend(read(vector, problems) for vector in document["vectors"])
+    return tuple(vector for vector in found if vector.since <= number)
