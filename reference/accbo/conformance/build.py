@@ -23,13 +23,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-import accbo
+from accbo.conformance.atomic import write
 from accbo.conformance.generate import make, make_known
 from accbo.conformance.groups import Group, groups, problems
 from accbo.conformance.known import known_answers, known_problems
 from accbo.conformance.vector import FORMAT, SET, encode, encode_problem
 
-PACKAGE = Path(accbo.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 FOLDER = PACKAGE / "conformance" / "vectors"
 KNOWN = "known-answer"
 # figures of a float64 estimate, rounded: the last of them may differ on another machine
@@ -52,7 +52,7 @@ def generate(
     if not check:
         folder.mkdir(parents=True, exist_ok=True)
         for family, document in found.items():
-            _write(folder / f"{family}.json", text(document))
+            write(folder / f"{family}.json", text(document))
     shutil.rmtree(work, ignore_errors=True)
     return differing
 
@@ -96,7 +96,7 @@ def _made(work: Path, jobs: int) -> dict[str, list[dict[str, Any]]]:
     done = sum(sizes[slug] for slug in made)
     with tqdm(total=sum(sizes.values()), initial=done, unit="vector", desc="vectors") as bar:
         for slug, vectors in _run(missing, jobs):
-            _write(work / f"{slug}.json", json.dumps(vectors))
+            write(work / f"{slug}.json", json.dumps(vectors))
             made[slug] = vectors
             bar.update(sizes[slug])
     return {slug: made[slug] for slug in sizes}
@@ -131,16 +131,6 @@ def _kept(path: Path) -> list[dict[str, Any]] | None:
     except (OSError, ValueError):
         return None
     return kept
-
-
-def _write(path: Path, content: str) -> None:
-    """All of ``path`` or nothing."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(content, encoding="utf-8", newline="\n")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 # --- files --------------------------------------------------------------------------------------

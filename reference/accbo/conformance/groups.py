@@ -58,7 +58,11 @@ _UPPER = UpperNoise(0.5, 0.25, 0.375, 0.125)
 _SKEWED = dataclasses.replace(_UPPER, law="two_point", probability=0.125)
 _LOWER = LowerNoise(additive=0.5, curvature=0.25, coupling=0.25)
 _NOISY: dict[str, Any] = {"noise_upper": _UPPER, "noise_lower": _LOWER, "form": "matmul"}
-_QUIET: dict[str, Any] = {"noise_upper": UpperNoise(), "noise_lower": LowerNoise(), "form": "matmul"}
+_QUIET: dict[str, Any] = {
+    "noise_upper": UpperNoise(),
+    "noise_lower": LowerNoise(),
+    "form": "matmul",
+}
 _SPECTRA = {
     1: (1.5,),
     2: (1.0, 1.75),

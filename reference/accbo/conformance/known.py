@@ -463,7 +463,7 @@ def _start() -> Known:
     layout = algorithm.draw_start(problem, 1, 2)
     first: Parts = {"upper": {"additive_x": [[1.0], [2.0]]}, "lower": {"additive": [[-0.5]]}}
     start = Start(warm_start={"additive": np.array([[0.5]])}, first=_sample(layout.first, first))
-    sample = {"upper": {"additive_x": [0.5]}, "lower": {"additive": [[0.0]]}}
+    sample: Parts = {"upper": {"additive_x": [0.5]}, "lower": {"additive": [[0.0]]}}
     return Known(
         slug="start",
         problem=name,

@@ -270,8 +270,10 @@ def _count(part: Mapping[str, Sequence[Any]]) -> int:
 def _fill(layout: Any, values: Any, replicates: tuple[int, ...]) -> Any:
     """Arrays in the places of ``layout``."""
     if isinstance(layout, Draw):
-        dtype = np.int64 if layout.noise.law == "index" else np.float64
-        return _array(values, (*layout.leading, *replicates, *layout.noise.shape), dtype)
+        shape = (*layout.leading, *replicates, *layout.noise.shape)
+        if layout.noise.law == "index":
+            return _indices(values, shape, layout.noise.parameter)
+        return _array(values, shape)
     if isinstance(layout, Mapping):
         if set(layout) != set(values):
             raise ValueError(f"a sample holds {sorted(values)} where {sorted(layout)} is expected")
@@ -280,14 +282,21 @@ def _fill(layout: Any, values: Any, replicates: tuple[int, ...]) -> Any:
     return type(layout)(*[_fill(part, values[name], replicates) for name, part in parts])
 
 
-def _array(values: Any, shape: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
+def _array(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     try:
-        array = np.asarray(values, dtype=dtype)
-    except (TypeError, ValueError):
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"expected numbers of shape {shape}, got something else") from None
     if array.shape != shape and (array.size or 0 not in shape):
         raise ValueError(f"expected shape {shape}, got {array.shape}")
     return array.reshape(shape)
+
+
+def _indices(values: Any, shape: tuple[int, ...], below: Any) -> np.ndarray:
+    array = _array(values, shape)
+    if not np.all((array >= 0) & (array < below) & (array == np.floor(array))):
+        raise ValueError(f"expected integers in [0, {below}), got {values}")
+    return array.astype(np.int64)
 
 
 # --- the set that comes with the package ----------------------------------------------------

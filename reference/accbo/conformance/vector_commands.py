@@ -1,0 +1,212 @@
+"""``accbo vectors …``: make, check, list and describe the vectors, and judge results with them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import BrokenExecutor
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from accbo.conformance.atomic import write
+from accbo.conformance.faults import FAULTS
+from accbo.conformance.vector import SET, Vector, load
+
+OK, DIFFERS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``vectors`` and its commands to the sub-parsers of ``accbo``."""
+    parser = commands.add_parser(
+        "vectors",
+        help="test vectors for any language: verify results, list, lint, generate",
+        description="Test vectors for any language. `accbo vectors page` says how to use them.",
+    )
+    inner = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_verify(inner)
+    _add_list(inner)
+    _add_page(inner)
+    _add_path(inner)
+    _add_schema(inner)
+    _add_lint(inner)
+    _add_generate(inner)
+
+
+def _add_verify(commands: Any) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="judge the results that another language wrote",
+        description="Judge results. Exit code 0: conforms, 1: departs, 2: could not run.",
+        epilog="`accbo vectors page` says how results are written",
+    )
+    parser.add_argument("results", metavar="RESULTS.json")
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--junit", metavar="FILE", help="write the report as JUnit XML")
+    parser.set_defaults(run=_verify)
+
+
+def _add_list(commands: Any) -> None:
+    parser = commands.add_parser("list", help="list the vectors of a set")
+    parser.add_argument("--fault", metavar="NAME", help="only those that catch this fault")
+    parser.add_argument("--fast", action="store_true", help="only those of the fast tier")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
+    parser.set_defaults(run=_list)
+
+
+def _add_page(commands: Any) -> None:
+    parser = commands.add_parser("page", help="print what an implementer has to know")
+    parser.set_defaults(run=_page)
+
+
+def _add_path(commands: Any) -> None:
+    parser = commands.add_parser("path", help="print the folder that the vectors are in")
+    parser.set_defaults(run=_path)
+
+
+def _add_schema(commands: Any) -> None:
+    parser = commands.add_parser("schema", help="print a JSON Schema")
+    parser.add_argument("what", nargs="?", choices=("vectors", "results"), default="vectors")
+    parser.add_argument("--write", action="store_true", help="write both into the source tree")
+    parser.set_defaults(run=_schema)
+
+
+def _add_lint(commands: Any) -> None:
+    parser = commands.add_parser(
+        "lint",
+        help="check files of vectors",
+        description="Check files of vectors beyond their schema. Exit code 0: nothing to say, "
+        "1: something is wrong, 2: a file cannot be read.",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
+    parser.set_defaults(run=_lint)
+
+
+def _add_generate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "generate",
+        help="make the vectors anew, at 50 digits",
+        description="Make the vectors and write them into the package. A run that was stopped "
+        "goes on where it was. Takes MPArray: pip install 'accbo[mparray]'.",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 where a file differs"
+    )
+    parser.add_argument(
+        "--jobs", type=_jobs, default=2, metavar="N", help="processes (default %(default)s)"
+    )
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="another place for the files")
+    parser.set_defaults(run=_generate)
+
+
+def _jobs(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError(f"must lie between 1 and 64, got {text}")
+    return number
+
+
+# --- what they do -----------------------------------------------------------------------------
+
+
+def folder() -> Path:
+    """Where the package keeps its vectors."""
+    return Path(str(resources.files("accbo.conformance"))) / "vectors"
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from accbo.conformance.judge import judge
+
+    try:
+        from accbo.conformance import files
+    except ImportError as error:
+        return _lacks(error)
+    results = files.read_results(options.results)
+    report = judge(
+        files.observations(results), implementation=results.implementation, cases=results.set
+    )
+    print(report.text())
+    for path, text in ((options.json, report.json), (options.junit, report.junit)):
+        if path:
+            write(Path(path), text())
+    return int(report.exit_code)
+
+
+def _list(options: argparse.Namespace) -> int:
+    if options.fault is not None and options.fault not in FAULTS:
+        raise ValueError(f"there is no fault {options.fault!r}; accbo faults lists them")
+    for vector in load(options.set):
+        if options.fault in (None, *vector.flags) and (vector.fast or not options.fast):
+            print(_line(vector))
+    return OK
+
+
+def _line(vector: Vector) -> str:
+    option = "I" if vector.algorithm.period is None else "II"
+    choice = f"{vector.algorithm.order}, {vector.algorithm.neumann_sampling}, option {option}"
+    size = f"{vector.problem.d_x}x{vector.problem.d_y}"
+    tier = "fast" if vector.fast else ""
+    return f"{vector.id:44} {vector.kind:10} {vector.dtype} {size:5} {choice:38} {tier}".rstrip()
+
+
+def _page(_: argparse.Namespace) -> int:
+    print((folder().parent / "VECTORS.md").read_text(encoding="utf-8"), end="")
+    return OK
+
+
+def _path(_: argparse.Namespace) -> int:
+    print(folder())
+    return OK
+
+
+def _schema(options: argparse.Namespace) -> int:
+    try:
+        from accbo.conformance.records import SCHEMAS, schema
+    except ImportError as error:
+        return _lacks(error)
+    if not options.write:
+        print(schema(f"{options.what}.schema.json"), end="")
+        return OK
+    for name in SCHEMAS:
+        write(folder().parent / name, schema(name))
+    return OK
+
+
+def _lint(options: argparse.Namespace) -> int:
+    try:
+        from accbo.conformance.files import lint
+    except ImportError as error:
+        return _lacks(error)
+    paths = options.files or sorted(folder().glob("*.json"))
+    found = lint(paths, whole=not options.files)
+    print("\n".join(found) if found else f"nothing to say about {len(paths)} files")
+    return DIFFERS if found else OK
+
+
+def _generate(options: argparse.Namespace) -> int:
+    try:
+        from accbo.conformance.build import generate
+    except ImportError as error:
+        return _lacks(error)
+    place = options.folder or folder()
+    try:
+        differing = generate(place, check=options.check, jobs=options.jobs)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenExecutor:
+        print("accbo: a process died; the same command goes on from here", file=sys.stderr)
+        return COULD_NOT_RUN
+    except ImportError as error:  # MPArray is asked for late
+        return _lacks(error)
+    print("\n".join(differing) if differing else f"{place}: {_outcome(options.check)}")
+    return DIFFERS if differing else OK
+
+
+def _outcome(check: bool) -> str:
+    return "as the generator makes it" if check else "written"
+
+
+def _lacks(error: ImportError) -> int:
+    print(f"accbo: {error}", file=sys.stderr)
+    return COULD_NOT_RUN
