@@ -1,1 +1,18 @@
-"""The correctness oracle; so far the faults that every check must be seen to catch."""
+"""The correctness oracle: is an implementation of AccBO right, and if not, where?"""
+
+from accbo.conformance.adapter import factors, from_function, rows
+from accbo.conformance.check import check, parametrize
+from accbo.conformance.faults import FAULTS
+from accbo.conformance.report import Check, ConformanceError, Report
+
+__all__ = [
+    "FAULTS",
+    "Check",
+    "ConformanceError",
+    "Report",
+    "check",
+    "factors",
+    "from_function",
+    "parametrize",
+    "rows",
+]

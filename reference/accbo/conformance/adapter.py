@@ -1,0 +1,109 @@
+"""How somebody else's AccBO is handed to the oracle.
+
+An implementation is a *factory*: ``factory(problem, algorithm, state)`` returns an object with
+``step(sample)`` and ``state()``, a mapping that holds ``x`` and any other field of
+``AccBOState``. Arrays are of the implementer's own namespace. Optional:
+
+- ``load(state)`` on the object: go on from another state, without a new object;
+- ``factory.start(problem, algorithm, x, y, start)``: the object after warm start and iteration 0;
+- ``factory.batched = True``: x may have leading axes of replicates;
+- ``factory.conventions``: what is covered of SPEC §2, ``{"order": "simultaneous"}`` for instance;
+- ``factory.namespace = "torch"``: the arrays it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from accbo._arrays import row
+from accbo._arrays import rows as count_rows
+from accbo.conformance.variants import term_rows
+
+CONVENTIONS = {
+    "order": ("simultaneous", "sequential"),
+    "neumann_sampling": ("chained", "independent", "randomised"),
+    "option": ("I", "II"),
+    "first": ("one", "mean"),
+}
+
+
+def rows(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a stacked part of a sample, such as ``sample.lower``: one sample each."""
+    for index in range(count_rows(dict(part))):
+        yield row(dict(part), index)
+
+
+def factors(algorithm: Any, sample: Any) -> list[list[dict[str, Any]]]:
+    """For each term q = 0 … Q−1 of the series the samples of its factors, j = 1 first.
+
+    In the randomised series the one term q = ``sample.power["power"]`` is drawn, times Q.
+    """
+    sampling, terms = algorithm.neumann_sampling, algorithm.neumann_terms
+    given = list(rows(sample.hessian))
+    return [[given[index] for index in term_rows(sampling, terms, q)] for q in range(terms)]
+
+
+def from_function(
+    step: Callable[..., Any],
+    *,
+    start: Callable[..., Any] | None = None,
+    namespace: str = "numpy",
+    batched: bool = False,
+    conventions: Mapping[str, Any] | None = None,
+) -> Any:
+    """A factory of a pure function ``step(problem, algorithm, state, sample) -> state``.
+
+    A state is a mapping or a NamedTuple; the first one is an ``AccBOState``. ``start(problem,
+    algorithm, x, y, start)`` returns the state after iteration 0.
+    """
+
+    class Implementation:
+        """The function with its latest state."""
+
+        def __init__(self, problem: Any, algorithm: Any, state: Any) -> None:
+            self.problem, self.algorithm, self.latest = problem, algorithm, state
+
+        def load(self, state: Any) -> None:
+            """Go on from ``state``."""
+            self.latest = state
+
+        def step(self, sample: Any) -> None:
+            """One iteration."""
+            self.latest = step(self.problem, self.algorithm, self.latest, sample)
+
+        def state(self) -> Any:
+            """What the function returned."""
+            latest = self.latest
+            return latest._asdict() if hasattr(latest, "_asdict") else latest
+
+    def factory(problem: Any, algorithm: Any, state: Any) -> Implementation:
+        return Implementation(problem, algorithm, state)
+
+    made: Any = factory
+    if start is not None:
+
+        def started(problem: Any, algorithm: Any, x: Any, y: Any, samples: Any) -> Implementation:
+            state = start(problem, algorithm, x, y, samples)
+            return Implementation(problem, algorithm, state)
+
+        made.start = started
+    made.namespace, made.batched, made.conventions = namespace, batched, dict(conventions or {})
+    made.__name__ = getattr(step, "__name__", "step")
+    return made
+
+
+def covered(factory: Any) -> dict[str, tuple[str, ...]]:
+    """The conventions a factory covers; raises ``ValueError`` for one that does not exist."""
+    declared = getattr(factory, "conventions", None) or {}
+    if not isinstance(declared, Mapping):
+        raise ValueError(f"factory.conventions must be a mapping, got {declared!r}")
+    found = dict(CONVENTIONS)
+    for name, chosen in declared.items():
+        values = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        unknown = [value for value in values if value not in CONVENTIONS.get(name, ())]
+        if name not in CONVENTIONS or unknown or not values:
+            known = "; ".join(f"{key}: {', '.join(value)}" for key, value in CONVENTIONS.items())
+            raise ValueError(f"factory.conventions has {name} = {chosen!r}; known are {known}")
+        found[name] = values
+    return found

@@ -1,0 +1,87 @@
+"""The pytest plugin: ``pytest --accbo-conform module:factory`` runs the checks as tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, in a group of their own."""
+    group = parser.getgroup("accbo", "AccBO conformance")
+    group.addoption(
+        "--accbo-conform",
+        metavar="MODULE:FACTORY",
+        action="append",
+        default=[],
+        help="hold this implementation of AccBO to the reference, one test a case",
+    )
+    group.addoption("--accbo-namespace", metavar="NAME", help="arrays the factory takes")
+    group.addoption("--accbo-fast", action="store_true", help="the fast tier of the cases")
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Say what is wrong before anything is collected."""
+    for target in session.config.getoption("--accbo-conform"):
+        _load(target)
+
+
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Add one item a check behind the collected tests."""
+    for target in config.getoption("--accbo-conform"):
+        items.extend(_Implementation.from_parent(session, name=target).collect())
+
+
+class _Implementation(pytest.Collector):
+    """All checks of one factory."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        from accbo.conformance.check import named_checks
+
+        options = self.config.option
+        offered = named_checks(
+            _load(self.name), namespace=options.accbo_namespace, fast=options.accbo_fast
+        )
+        for name, make in offered:
+            yield _Case.from_parent(self, name=name, make=make)
+
+
+class _Case(pytest.Item):
+    """One check."""
+
+    def __init__(self, *, make: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.make = make
+
+    def runtest(self) -> None:
+        """Skip what is not covered, fail what departs."""
+        from accbo.conformance.report import PASS, SKIP
+
+        found = self.make()
+        if found.status == SKIP:
+            pytest.skip(found.trouble)
+        if found.status != PASS:
+            raise AssertionError(found.message)
+
+    def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
+        """The departure alone: the traceback would be ours."""
+        if isinstance(excinfo.value, AssertionError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Any, None, str]:
+        """Where the item comes from."""
+        return self.path, None, self.name
+
+
+def _load(target: str) -> Any:
+    from accbo.conformance.target import TargetError, load_target
+
+    try:
+        return load_target(target)
+    except TargetError as error:
+        raise pytest.UsageError(f"--accbo-conform {target}: {error}") from None

@@ -1,0 +1,121 @@
+"""The right algorithm, or a wrong one, on the samples of a vector: what somebody else is held to.
+
+Everything here is NumPy, whatever namespace is being judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from accbo.algorithms import AccBOSample, AccBOState
+from accbo.conformance.namespaces import move_to
+from accbo.conformance.variants import resume, rows_kept
+from accbo.conformance.vector import FIELDS, Vector
+
+Shown = Mapping[str, np.ndarray]  # field → what an implementation shows of it
+
+# "step": one step from a state. Of a trajectory, "start": all of it from iteration 0; "free":
+# from the state after iteration 0; "forced": every step from the reference's state before it
+MODES = ("step", "start", "free", "forced")
+
+
+def iterations(vector: Vector, mode: str) -> range:
+    """The iterations whose outcome is compared."""
+    first = vector.first_iteration if mode in ("step", "start") else 1
+    return range(first, vector.first_iteration + len(vector.expected))
+
+
+def expected(vector: Vector, mode: str) -> tuple[Shown, ...]:
+    """What must come out of them."""
+    return vector.expected if mode in ("step", "start") else vector.expected[1:]
+
+
+def tolerances(vector: Vector, mode: str) -> tuple[Shown, ...]:
+    """How closely."""
+    return vector.tolerance if mode in ("step", "start") else vector.tolerance[1:]
+
+
+def replay(
+    algorithms: Sequence[Any],
+    vector: Vector,
+    mode: str,
+    target: Sequence[Shown] | None = None,
+) -> list[dict[str, np.ndarray]]:
+    """The states of ``algorithms`` after each iteration of ``vector``.
+
+    Where there are several algorithms, a hidden draw decides which of them makes a step: the
+    one that comes closest to ``target``, or each in turn without one.
+    """
+    native = vector if vector.dtype == "float64" else _native(vector)
+    with np.errstate(all="ignore"):  # a mistake may diverge
+        return list(_states(algorithms, native, mode, target))
+
+
+def _native(vector: Vector) -> Vector:
+    """``vector`` in its own dtype: squares underflow in float32 that do not in float64."""
+    like = np.zeros(1, dtype=vector.dtype)
+    parts = ("problem", "samples", "state", "x", "y", "start", "expected")
+    return dataclasses.replace(
+        vector, **{name: move_to(getattr(vector, name), like) for name in parts}
+    )
+
+
+def _states(
+    algorithms: Sequence[Any], vector: Vector, mode: str, target: Sequence[Shown] | None
+) -> Iterator[dict[str, np.ndarray]]:
+    first = algorithms[0]
+    made = 0
+    if mode == "start":
+        assert vector.start is not None  # only trajectories have this mode
+        start = vector.start._replace(first=timed(first, 0, vector.start.first))
+        states = [a.init(vector.problem, vector.x, vector.y, start) for a in algorithms]
+        state = _closest(states, target, made)
+        yield shown(state)
+        made += 1
+    else:
+        state = resume(first, vector.before(0))
+    for index, sample in enumerate(vector.samples):
+        if mode == "forced":
+            state = resume(first, vector.before(index))
+        at = vector.first_iteration + index + (0 if mode == "step" else 1)
+        given = timed(first, at, sample)
+        state = _closest([a.step(vector.problem, state, given) for a in algorithms], target, made)
+        yield shown(state)
+        made += 1
+
+
+def timed(algorithm: Any, t: int, sample: AccBOSample) -> AccBOSample:
+    """``sample`` without lower steps where the algorithm's own clock takes none."""
+    if algorithm.refreshes(t):
+        return sample
+    return sample._replace(lower=rows_kept(sample.lower, 0))
+
+
+def shown(state: Any) -> dict[str, np.ndarray]:
+    """The arrays of a state by name."""
+    return {name: getattr(state, name) for name in FIELDS}
+
+
+def as_state(fields: Shown, iteration: int) -> AccBOState:
+    """The state with these arrays."""
+    return AccBOState(**{name: fields[name] for name in FIELDS}, iteration=iteration)
+
+
+def _closest(states: Sequence[Any], target: Sequence[Shown] | None, index: int) -> Any:
+    if len(states) == 1:
+        return states[0]
+    if target is None:
+        return states[index % len(states)]
+
+    def distance(state: Any) -> float:
+        gaps = [
+            float(np.max(np.abs(getattr(state, name) - value), initial=0.0))
+            for name, value in target[index].items()
+        ]
+        return max(gaps) if np.all(np.isfinite(gaps)) else np.inf
+
+    return min(states, key=distance)

@@ -1,0 +1,369 @@
+"""The oracle: right implementations conform, wrong ones are rejected and named."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accbo.conformance import ConformanceError, check, factors, from_function, rows
+from accbo.conformance.faults import FAULTS
+from accbo.conformance.replay import timed
+from accbo.conformance.report import CONVENTION, FAIL, PASS, SKIP
+from accbo.conformance.variants import resume
+from accbo.conformance.vector import FIELDS, load
+from tests.support import ALGORITHM
+
+Make = Callable[[Any], Sequence[Any]]
+
+
+def implementation(make: Make, fields: Sequence[str] = FIELDS, start: bool = True) -> Any:
+    """A factory of the algorithms ``make(declared)``; of several, one is drawn every step."""
+    draw = random.Random(1)
+
+    class Implementation:
+        batched = True
+
+        def __init__(self, problem: Any, algorithm: Any, state: Any) -> None:
+            self.problem, self.made = problem, make(algorithm)
+            self.now, self.t = resume(self.made[0], state), state.iteration
+
+        def step(self, sample: Any) -> None:
+            chosen = draw.choice(self.made)
+            with np.errstate(all="ignore"):
+                self.now = chosen.step(self.problem, self.now, timed(chosen, self.t, sample))
+            self.t += 1
+
+        def state(self) -> dict[str, Any]:
+            return {name: getattr(self.now, name) for name in fields}
+
+    def begin(problem: Any, algorithm: Any, x: Any, y: Any, samples: Any) -> Any:
+        made = Implementation.__new__(Implementation)
+        made.problem, made.made, made.t = problem, make(algorithm), 1
+        first = made.made[0]
+        given = samples._replace(first=timed(first, 0, samples.first))
+        with np.errstate(all="ignore"):
+            made.now = first.init(problem, x, y, given)
+        return made
+
+    if start:
+        Implementation.start = staticmethod(begin)
+    return Implementation
+
+
+def report(make: Make, *, fast: bool = True, **options: Any) -> Any:
+    return check(implementation(make, **options), on_fail="return", fast=fast, name="mine")
+
+
+def test_the_reference_conforms_on_every_case() -> None:
+    found = report(lambda algorithm: [algorithm], fast=False)
+    assert found.conforms
+    assert set(found.counts) == {PASS}
+    assert found.counts[PASS] >= len(load())
+    assert found.exit_code == 0
+
+
+@pytest.mark.parametrize("fields", [FIELDS, ("x",)], ids=["all", "x"])
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_is_rejected_and_named(name: str, fields: Sequence[str]) -> None:
+    fault = FAULTS[name]
+    found = report(
+        lambda a: [change(a) for change in fault.variants(a)[0]], fast=False, fields=fields
+    )
+    assert found.exit_code == 1
+    assert (name,) in found.names
+    others = {other for names in found.names for other in names} - {name}
+    assert others <= JOINT.get(name, set()), others
+
+
+# what the cases cannot tell apart, both ways
+JOINT = {"no normalisation": {"clipping"}, "norm that underflows": {"ε in the norm"}}
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("stale sample", "norm per block"),
+        ("series from q = 1", "random term without Q"),
+        ("y_{t−1} overwritten", "no averaging"),
+        ("1/l missing", "gradient at y"),
+    ],
+)
+def test_two_faults_at_once_are_named(pair: tuple[str, str]) -> None:
+    def make(algorithm: Any) -> list[Any]:
+        made = [algorithm]
+        for name in pair:
+            ways = FAULTS[name].variants(algorithm)[0]
+            made = [change(one) for one in made for change in ways]
+        return made
+
+    assert {frozenset(names) for names in report(make).names} == {frozenset(pair)}
+
+
+@pytest.mark.parametrize("order", ["sequential", "simultaneous"])
+def test_another_convention_is_told_and_is_no_fault(order: str) -> None:
+    found = report(lambda algorithm: [dataclasses.replace(algorithm, order=order)])
+    assert found.conforms
+    assert found.names == ()
+    assert found.diagnosis.convention == f"order = {order}"
+    assert found.counts[CONVENTION] > 0
+    assert f"another convention: order = {order}" in found.text()
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("y", lambda state: state._replace(y=state.y * (1 + 1e-9))),
+        ("y_average", lambda state: state._replace(y_average=state.y_average + 1e-9)),
+        ("momentum", lambda state: state._replace(momentum=state.momentum * 1.01)),
+        ("x", lambda state: state._replace(x=state.x * (1 + 1e-10))),
+    ],
+)
+def test_what_is_in_no_catalogue_is_located_and_not_named(field: str, change: Any) -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        return change(algorithm.step(problem, state, sample))
+
+    found = check(from_function(step, batched=True), on_fail="return", fast=True)
+    assert found.exit_code == 1
+    assert found.names == ()
+    assert found.offending == (field,)
+
+
+# --- arrangements that are the same mathematics ------------------------------------------------
+
+
+def rearranged(seed: int) -> Any:
+    """AccBO written out anew, its sums and products in an order of ``seed``'s choice."""
+    choice = random.Random(seed)
+    coin = [choice.random() < 0.5 for _ in range(12)]
+
+    def total(terms: list[Any]) -> Any:
+        order = list(terms)
+        random.Random(seed).shuffle(order)
+        return functools.reduce(lambda a, b: b + a if coin[0] else a + b, order)
+
+    def inverse(problem: Any, a: Any, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        scale = a.neumann_scale
+
+        def applied(zetas: list[Any]) -> Any:
+            u = v / scale if coin[1] else v
+            for zeta in zetas:
+                product = problem.hvp_lower(x, y, u / scale if coin[2] else u, zeta)
+                u = u - (product if coin[2] else product / scale)
+            return u if coin[1] else u / scale
+
+        terms = [applied(zetas) for zetas in factors(a, sample)]
+        if a.neumann_sampling != "randomised":
+            return total(terms)
+        return a.neumann_terms * terms[int(sample.power["power"][0])]
+
+    def h(problem: Any, a: Any, x: Any, y: Any, sample: Any) -> Any:
+        v = problem.grad_y_upper(x, y, sample.upper)
+        cross = problem.cross_lower(x, y, inverse(problem, a, x, y, v, sample), sample.cross)
+        return (
+            -(cross - problem.grad_x_upper(x, y, sample.upper))
+            if coin[3]
+            else (problem.grad_x_upper(x, y, sample.upper) - cross)
+        )
+
+    def step(problem: Any, a: Any, s: Any, sample: Any) -> Any:
+        gamma, tau, beta = a.lower_momentum, a.averaging, a.momentum
+        y, previous = s.y, s.y if a.period else s.y_previous
+        for pi in rows(sample.lower):
+            z = (1 + gamma) * y - gamma * previous if coin[4] else y + gamma * (y - previous)
+            y, previous = z - a.lower_step_size * problem.grad_y_lower(s.x, z, pi), y
+        mean = (
+            s.y_average + tau * (y - s.y_average)
+            if coin[5]
+            else tau * y + (1 - tau) * (s.y_average)
+        )
+        new, old = (
+            (mean, s.y_average) if a.order == "sequential" else (s.y_average, s.y_average_previous)
+        )
+        at_new, at_old = (
+            h(problem, a, point, average, sample)
+            for point, average in ((s.x, new), (s.x_previous, old))
+        )
+        m = (
+            (1 - beta) * at_new + beta * (s.momentum + (at_new - at_old))
+            if coin[6]
+            else (at_new - beta * at_old) + beta * s.momentum
+        )
+        size = np.max(np.abs(m))
+        unit = m / size if size > 0 else m
+        length = np.linalg.norm(unit) if coin[7] else np.sqrt(np.sum(unit**2))
+        move = (
+            (a.upper_step_size / max(length, 1.0)) * unit
+            if coin[8]
+            else (a.upper_step_size * unit / max(length, 1.0))
+        )
+        return type(s)(s.x - move, s.x, y, s.y, mean, s.y_average, m, s.iteration + 1)
+
+    return from_function(step)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_no_rearrangement_is_accused(block: int) -> None:
+    """A hundred rearrangements a block, each on its own share of the cases."""
+    from accbo.conformance.check import check_one, select
+    from accbo.conformance.observe import Runner
+
+    vectors = [v for v in select() if not v.replicates]
+    for number in range(100):
+        seed = 100 * block + number
+        runner = Runner(rearranged(seed), "numpy")
+        for vector in vectors[seed % 40 :: 40]:
+            for one in runner.observe(vector):
+                found = check_one(one)
+                assert found.status == PASS, (seed, found.name, found.message)
+
+
+# --- bad input -------------------------------------------------------------------------------
+
+
+def right(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+    return algorithm.step(problem, state, sample)
+
+
+def broken(change: Callable[[dict[str, Any]], Any]) -> Any:
+    """The right step whose ``state()`` is changed before it is shown."""
+    factory = from_function(right)
+
+    class Broken:
+        def __init__(self, *arguments: Any) -> None:
+            self.inside = factory(*arguments)
+
+        def step(self, sample: Any) -> None:
+            self.inside.step(sample)
+
+        def state(self) -> Any:
+            return change(dict(self.inside.state()))
+
+    return Broken
+
+
+def mutating(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+    after = algorithm.step(problem, state, sample)
+    for leaf in sample.upper.values():
+        leaf[...] = 0
+    return after
+
+
+def nondeterministic(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+    after = algorithm.step(problem, state, sample)
+    return after._replace(x=after.x + 1e-6 * np.random.default_rng().standard_normal())
+
+
+def raising(*arguments: Any) -> Any:
+    raise RuntimeError("no such layer")
+
+
+def endless(*arguments: Any) -> Any:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("factory", "code", "message"),
+    [
+        (raising, 2, "constructor raised RuntimeError: no such layer"),
+        (from_function(raising), 2, "step raised RuntimeError: no such layer"),
+        (lambda *_: 3, 1, "int has no step()"),
+        (broken(lambda s: {**s, "x": s["x"][:1]}), 1, "x has shape (1,), expected (2,)"),
+        (broken(lambda s: {"y": s["y"]}), 1, "state() must hold 'x'"),
+        (broken(lambda s: s["x"]), 1, "state() must return a mapping, got ndarray"),
+        (broken(lambda s: {**s, "x": list(s["x"])}), 1, "must be an array, got list"),
+        (broken(lambda s: {**s, "x": np.float32(s["x"])}), 1, "dtype float32, expected float64"),
+        (broken(lambda s: {**s, "x": s["x"] * np.nan}), 1, "x is off by inf"),
+        (from_function(mutating), 1, "was overwritten"),
+        (from_function(nondeterministic), 1, "two runs on the same samples differ"),
+    ],
+)
+def test_bad_implementations_get_a_clear_message(factory: Any, code: int, message: str) -> None:
+    found = check(factory, on_fail="return", fast=True)
+    assert found.exit_code == code
+    assert any(message in one.message for one in found.failed), found.text()
+
+
+def test_a_step_that_never_returns_meets_the_limit() -> None:
+    found = check(from_function(endless), on_fail="return", fast=True, time_limit=0.02)
+    assert found.exit_code == 2
+    assert "step did not return within 0.02 s" in found.failed[0].message
+
+
+def test_what_is_not_covered_is_said_and_not_failed() -> None:
+    def chained_only(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        if algorithm.period is not None:
+            raise NotImplementedError("Option II")
+        return algorithm.step(problem, state, sample)
+
+    factory = from_function(chained_only, conventions={"neumann_sampling": "chained"})
+    found = check(factory, fast=True)
+    reasons = {one.trouble for one in found.checks if one.status == SKIP}
+    assert "not covered: Option II" in reasons
+    assert "start: not covered (the factory has no start)" in reasons
+    assert any(reason.startswith("neumann_sampling = independent") for reason in reasons)
+
+
+def test_a_departure_is_raised_unless_it_is_asked_for() -> None:
+    wrong = FAULTS["no averaging"].apply
+
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        return wrong(algorithm).step(problem, state, sample)
+
+    with pytest.raises(ConformanceError, match="no averaging"):
+        check(from_function(step), fast=True)
+    with pytest.raises(ValueError, match="on_fail"):
+        check(from_function(step), on_fail="ignore")
+
+
+def test_expected_failures_are_strict() -> None:
+    factory = from_function(right)
+    name = next(one.name for one in check(factory, fast=True).checks if one.status == PASS)
+    found = check(factory, fast=True, on_fail="return", expected_failures={name: "why"})
+    assert found.exit_code == 1
+    assert "take it off the list" in found.failed[0].message
+    with pytest.raises(ValueError, match="do not exist"):
+        check(factory, fast=True, expected_failures={"nothing": "why"})
+
+
+def test_an_unknown_set_and_an_unknown_convention_are_refused() -> None:
+    with pytest.raises(ValueError, match="set 99"):
+        check(from_function(right), cases=99)
+    with pytest.raises(ValueError, match="order = 'backwards'"):
+        check(from_function(right, conventions={"order": "backwards"}))
+
+
+def test_the_reports_for_machines() -> None:
+    import json
+    from xml.etree import ElementTree
+
+    seen: list[str] = []
+    wrong = FAULTS["1/l missing"].apply
+    found = check(
+        implementation(lambda a: [wrong(a)]),
+        on_fail="return",
+        fast=True,
+        callback=lambda one: seen.append(one.name),
+    )
+    values = json.loads(found.json())
+    assert values["names"] == [["1/l missing"]]
+    assert values["offending"] == ["momentum"]
+    assert {one["name"] for one in values["checks"]} == set(seen)
+    suite = ElementTree.fromstring(found.junit())
+    assert int(suite.get("failures", "0")) == found.counts[FAIL] == len(suite.findall(".//failure"))
+
+
+def test_the_factors_of_the_independent_series_are_all_used_once() -> None:
+    algorithm = dataclasses.replace(ALGORITHM, neumann_sampling="independent", neumann_terms=5)
+    vector = next(v for v in load() if v.algorithm.neumann_sampling == "independent")
+    count = 10
+    sample = vector.samples[0]._replace(hessian={"row": np.arange(count)[:, None]})
+    used = [int(one["row"][0]) for zetas in factors(algorithm, sample) for one in zetas]
+    assert sorted(used) == list(range(count))
+    assert [len(zetas) for zetas in factors(algorithm, sample)] == [0, 1, 2, 3, 4]

@@ -1,0 +1,64 @@
+"""The examples: right ones conform, wrong ones get their names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accbo.conformance import check
+from accbo.conformance.check import check_one, select
+from accbo.conformance.observe import Runner
+from accbo.conformance.report import PASS
+from accbo.conformance.target import load_target
+from tests.backends import need
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
+
+
+def report(target: str, **options: Any) -> Any:
+    return check(load_target(str(EXAMPLES / target)), on_fail="return", **options)
+
+
+@pytest.mark.parametrize("backend", ["torch"])
+def test_pytorch_conforms_on_every_case(backend: str) -> None:
+    need(backend)
+    found = report("torch_accbo.py:Implementation")
+    assert found.conforms, found.text()
+
+
+@pytest.mark.parametrize("backend", ["jax"])
+def test_jax_conforms_on_some_cases(backend: str) -> None:
+    """All cases take 90 s, most of it to compile; ``accbo conform`` runs them."""
+    need(backend)
+    runner = Runner(load_target(str(EXAMPLES / "jax_accbo.py:implementation")), "jax")
+    wanted = ("nonquadratic-", "trajectory-nonquadratic-s", "gamma-0-", "one-term-")
+    vectors = [v for v in select(fast=True) if v.id.startswith(wanted) and not v.replicates]
+    assert len(vectors) >= 5
+    for vector in vectors:
+        for one in runner.observe(vector):
+            found = check_one(one)
+            assert found.status == PASS, (found.name, found.message)
+
+
+@pytest.mark.parametrize("backend", ["torch"])
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("StaleSample", ("stale sample", "norm per block")),
+        ("OneRandomTerm", ("series from q = 1", "random term without Q")),
+        ("AliasedIterates", ("y_{t−1} overwritten",)),
+    ],
+)
+def test_published_mistakes_are_named(backend: str, target: str, names: tuple[str, ...]) -> None:
+    need(backend)
+    found = report(f"wrong_accbo.py:{target}")
+    assert found.exit_code == 1
+    assert found.names == (names,), found.text()
