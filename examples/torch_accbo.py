@@ -15,17 +15,14 @@ class AccBO:
         self.upper_loss, self.lower_loss, self.options = upper_loss, lower_loss, options
 
     def restore(self, state):
-        """Go on from a checkpoint."""
         self.x, self.x_old = state.x.clone(), state.x_previous.clone()
         self.y, self.y_old = state.y.clone(), state.y_previous.clone()
         self.y_mean, self.y_mean_old = state.y_average.clone(), state.y_average_previous.clone()
-        self.m, self.t = state.momentum.clone(), state.iteration
+        self.m = state.momentum.clone()
 
     def begin(self, x, y, start):
-        """Warm start and iteration 0."""
         self.x, self.y, _ = x, *self.descend(x, y, y, start.warm_start)
-        self.y_mean, self.t = self.y.clone(), 0
-        mean_old = self.y_mean
+        self.y_mean = mean_old = self.y.clone()
         if self.options.order == "simultaneous":
             self.m = self.first_momentum(start.first, self.y_mean)
         y_old = self.lower_step(start.first.lower, self.y)
@@ -35,15 +32,12 @@ class AccBO:
         self.upper_step()
 
     def first_momentum(self, first, y):
-        parts = [
-            list(rows(part)) if part else [{}] * len(list(rows(first.upper)))
-            for part in (first.upper, first.cross, first.hessian, first.power)
-        ]
-        samples = [
-            first._replace(upper=u, cross=c, hessian=h, power=p)
-            for u, c, h, p in zip(*parts, strict=True)
-        ]
-        return sum(self.hypergradient(self.x, y, sample) for sample in samples) / len(samples)
+        parts = {name: part for name, part in first._asdict().items() if name != "lower"}
+        total, count = 0, len(list(rows(first.upper)))
+        for i in range(count):
+            one = {name: {k: v[i] for k, v in part.items()} for name, part in parts.items()}
+            total = total + self.hypergradient(self.x, y, first._replace(**one))
+        return total / count
 
     def step(self, sample):
         if self.options.order == "simultaneous":
@@ -56,9 +50,9 @@ class AccBO:
 
     def lower_step(self, batches, y_old):
         """Nesterov steps on the lower loss and the running mean; returns the y before them."""
-        before = self.y
+        before, tau = self.y, self.options.averaging
         self.y, _ = self.descend(self.x, before, before if self.options.period else y_old, batches)
-        self.y_mean = (1 - self.options.averaging) * self.y_mean + self.options.averaging * self.y
+        self.y_mean = (1 - tau) * self.y_mean + tau * self.y
         return before
 
     def descend(self, x, y, y_old, batches):
@@ -69,11 +63,8 @@ class AccBO:
         return y, y_old
 
     def upper_momentum(self, sample, y, y_old):
-        new, old = (
-            self.hypergradient(self.x, y, sample),
-            self.hypergradient(self.x_old, y_old, sample),
-        )
-        self.m = new + self.options.momentum * (self.m - old)
+        old = self.hypergradient(self.x_old, y_old, sample)
+        self.m = self.hypergradient(self.x, y, sample) + self.options.momentum * (self.m - old)
 
     def hypergradient(self, x, y, sample):
         x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
@@ -85,7 +76,6 @@ class AccBO:
         return grad_x - cross
 
     def inverse_hessian(self, x, y, v, sample):
-        """The Neumann series applied to v."""
         terms = factors(self.options, sample)
         if self.options.neumann_sampling == "randomised":
             drawn = terms[int(sample.power["power"])]
@@ -100,7 +90,7 @@ class AccBO:
         return v / self.options.neumann_scale
 
     def upper_step(self):
-        self.x_old, self.t = self.x, self.t + 1
+        self.x_old = self.x
         largest = self.m.abs().max()
         if largest > 0:  # scaled first: the squares of a tiny m underflow
             direction = self.m / largest
@@ -114,6 +104,7 @@ class Implementation:
 
     def __init__(self, problem, algorithm, state=None):
         self.accbo = self.optimiser(problem.upper, problem.lower, algorithm)
+        self.load, self.step = self.accbo.restore, self.accbo.step
         if state is not None:
             self.load(state)
 
@@ -122,12 +113,6 @@ class Implementation:
         made = cls(problem, algorithm)
         made.accbo.begin(x, y, start)
         return made
-
-    def load(self, state):
-        self.accbo.restore(state)
-
-    def step(self, sample):
-        self.accbo.step(sample)
 
     def state(self):
         a = self.accbo

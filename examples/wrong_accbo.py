@@ -26,7 +26,7 @@ class Stale(AccBO):
         self.m, self.stored = new + self.options.momentum * (self.m - old), new
 
     def upper_step(self):
-        self.x_old, self.t = self.x, self.t + 1
+        self.x_old = self.x
         first = (len(self.x) + 1) // 2  # as if x were two tensors
         blocks = zip(self.x.split(first), self.m.split(first), strict=True)
         eta = self.options.upper_step_size

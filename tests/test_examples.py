@@ -32,6 +32,7 @@ def test_pytorch_conforms_on_every_case(backend: str) -> None:
     need(backend)
     found = report("torch_accbo.py:Implementation")
     assert found.conforms, found.text()
+    assert len((EXAMPLES / "torch_accbo.py").read_text(encoding="utf-8").splitlines()) < 120
 
 
 @pytest.mark.parametrize("backend", ["jax"])
