@@ -1,0 +1,495 @@
+"""Files from outside: what is read, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from accbo.conformance import files
+from accbo.conformance.build import FOLDER
+from accbo.conformance.files import (
+    VectorError,
+    lint,
+    observations,
+    read_results,
+    read_vectors,
+)
+from accbo.conformance.records import SCHEMAS, schema
+from accbo.conformance.vector import FIELDS, Vector, load
+
+KNOWN = json.loads((FOLDER / "known-answer.json").read_text(encoding="utf-8"))
+Change = Callable[[dict[str, Any]], Any]
+
+
+def right() -> dict[str, Any]:
+    """A results file of the expected values."""
+    return {
+        "format": "accbo-results/1",
+        "set": 1,
+        "implementation": "expected",
+        "results": {
+            vector.id: [{name: e[name].tolist() for name in FIELDS} for e in vector.expected]
+            for vector in load()
+        },
+    }
+
+
+RIGHT = right()
+
+
+def written(folder: Path, content: Any) -> Path:
+    path = folder / "file.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def message(read: Callable[[Path], Any], path: Path) -> str:
+    """What is said about the file, which names it and what to do."""
+    with pytest.raises(VectorError) as caught:
+        read(path)
+    assert str(caught.value).startswith(str(path))
+    assert caught.value.what
+    assert caught.value.do
+    return str(caught.value)
+
+
+# --- vectors --------------------------------------------------------------------------------
+
+
+def vector_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(v for v in document["vectors"] if v["id"] == f"known-answer/{name}")
+
+
+def put(*path: Any, value: Any) -> Change:
+    """The change that sets what stands at ``path``; a str@id picks a vector."""
+
+    def change(document: dict[str, Any]) -> None:
+        place: Any = document
+        for key in path[:-1]:
+            place = vector_of(document, key[1:]) if str(key).startswith("@") else place[key]
+        place[path[-1]] = value
+
+    return change
+
+
+def twice(document: dict[str, Any]) -> None:
+    document["vectors"].append(copy.deepcopy(document["vectors"][0]))
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1.0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+BAD_VECTORS: dict[str, tuple[Change, str]] = {
+    "newer version": (
+        put("format", value="accbo-vectors/2"),
+        "version 2 of accbo-vectors is not known here.* --upgrade accbo",
+    ),
+    "other format": (put("format", value="accbo-results/1"), "expected 'accbo-vectors/1'"),
+    "no format": (put("format", value=None), "no format; begin with"),
+    "newer set": (put("set", value=2), "set 2 .* newer than 1, .* --upgrade accbo"),
+    "unknown flag": (
+        put("@start", "flags", value=["stale samples"]),
+        "start.*unknown flags 'stale samples'; did you mean 'stale sample'",
+    ),
+    "flag of nowhere": (put("@start", "flags", value=["qqq"]), "`accbo faults` lists"),
+    "duplicate id": (twice, r"vectors\[21\] .* stands twice"),
+    "unknown field": (put("@start", "extra", value=1), r"unknown field `extra`.*|vectors\[20\]"),
+    "missing field": (lambda d: vector_of(d, "start").pop("note"), "missing required field `note`"),
+    "unknown kind": (put("@start", "kind", value="walk"), "Invalid value 'walk'"),
+    "unknown problem": (put("@start", "problem", value="p"), "problem 'p' is not in this file"),
+    "wrong shape": (put("@neumann", "state", "x", value=[1.0, 2.0]), r"expected shape \(1,\)"),
+    "scalar for a list": (put("@neumann", "state", "x", value=1.0), "Expected `array`"),
+    "text for a number": (put("@neumann", "state", "x", value=["1"]), "'1' stands where a number"),
+    "truth for a number": (put("@neumann", "state", "x", value=[True]), "True stands where"),
+    "nothing for a number": (put("@neumann", "state", "x", value=[None]), "None stands where"),
+    "ragged": (put("@neumann", "state", "x", value=[[1.0], [1.0, 2.0]]), "expected numbers of"),
+    "too deep": (put("@neumann", "state", "x", value=deep(20)), "nested too deeply"),
+    "index below 0": (
+        put("@finite-sum", "samples", 0, "upper", "index", value=[-1]),
+        r"expected integers in \[0, 2\)",
+    ),
+    "index too large": (
+        put("@finite-sum", "samples", 0, "upper", "index", value=[2]),
+        r"expected integers in \[0, 2\)",
+    ),
+    "half an index": (
+        put("@finite-sum", "samples", 0, "upper", "index", value=[0.5]),
+        r"expected integers in \[0, 2\)",
+    ),
+    "other noise": (
+        put("@neumann-chained", "samples", 0, "upper", value={"additive_x": [1.0]}),
+        r"a sample holds \['additive_x'\] where \['none'\] is expected",
+    ),
+    "rows that do not agree with a refresh": (
+        put("@option-ii-idle", "samples", 0, "lower", value={"none": [[], []]}),
+        r"expected shape \(0, 0\), got \(2, 0\)",
+    ),
+    "no first sample": (
+        put("@start", "start", "first", "upper", value={"additive_x": []}),
+        "start.first.upper has no rows",
+    ),
+    "a state too few": (
+        lambda d: vector_of(d, "start")["expected"].pop(),
+        "length >= 2|1 samples, 1 expected states and 2 tolerances",
+    ),
+    "a billion terms": (
+        put("@neumann", "algorithm", "neumann_terms", value=10**9),
+        "neumann_terms: Expected `int` <= 1000",
+    ),
+    "a billion replicates": (
+        put("@neumann", "replicates", value=[10**9]),
+        "replicates.*: Expected `int` <= 1000",
+    ),
+    "a billion steps": (
+        put("@option-ii-refresh", "algorithm", "lower_steps", value=10**9),
+        "lower_steps: Expected `int` <= 1000",
+    ),
+    "a billion per batch": (
+        put("problems", "by hand/two samples", "upper_batch", value=10**9),
+        "upper_batch: Expected `int` <= 1000",
+    ),
+    "terms that do not come": (
+        put("@neumann", "algorithm", "neumann_terms", value=1000),
+        r"expected shape \(999, 0\)",
+    ),
+    "β out of range": (put("@neumann", "algorithm", "momentum", value=1.0), "Expected `float` < 1"),
+    "no convexity": (
+        put("problems", "by hand/simple", "hessian", value=[[-1.0]]),
+        r"problems\['by hand/simple'\].*strongly convex",
+    ),
+    "no symmetry": (
+        put("problems", "by hand/two of y", "hessian", value=[[1.0, 2.0], [0.0, 1.0]]),
+        "symmetric",
+    ),
+    "labels": (
+        put("problems", "by hand/two samples", "upper_labels", value=[1.0, 0.0]),
+        "must be -1 or 1",
+    ),
+    "an id like a path": (put("@start", "id", value="../../etc/passwd"), "Expected `str` matching"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VECTORS)
+def test_a_wrong_file_of_vectors_is_refused(name: str, tmp_path: Path) -> None:
+    change, expected = BAD_VECTORS[name]
+    document = copy.deepcopy(KNOWN)
+    change(document)
+    with pytest.raises(VectorError, match=expected) as caught:
+        read_vectors(written(tmp_path, document))
+    assert caught.value.do
+
+
+def test_right_files_are_read() -> None:
+    found = {vector.id for path in FOLDER.glob("*.json") for vector in read_vectors(path)}
+    assert found == {vector.id for vector in load()}
+
+
+TEXT = json.dumps(KNOWN)
+BAD_TEXTS = {
+    "truncated": (TEXT[: len(TEXT) // 2], "ends too early; it was cut off|is not JSON"),
+    "cut in a number": (TEXT[: TEXT.index('"since": 1') + 9], "ends too early"),
+    "empty": ("", "ends too early"),
+    "no JSON": ("x = 1", "line 1, column 1: is not JSON"),
+    "a list": ("[1, 2]", "there is no format"),
+    "NaN": (TEXT.replace("0.25", "NaN", 1), "NaN is no JSON number; in results, write null"),
+    "infinity": (TEXT.replace("0.25", "-Infinity", 1), "-Infinity is no JSON number"),
+    "beyond float64": (TEXT.replace("0.25", "1e999", 1), "1e999 is beyond float64"),
+    "a long integer": (TEXT.replace("0.25", "9" * 5000, 1), "beyond float64"),
+    "a key twice": (TEXT.replace('"set": 1', '"set": 1, "set": 1'), "'set' stands twice"),
+    "deep nesting": ('{"format": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+    "deep objects": ('{"a": ' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TEXTS)
+@pytest.mark.parametrize("read", [read_vectors, read_results])
+def test_a_text_that_is_no_document_is_refused(
+    name: str, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    content, expected = BAD_TEXTS[name]
+    with pytest.raises(VectorError, match=expected):
+        read(written(tmp_path, content))
+
+
+def test_bytes_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b'{"format": "\xff"}')
+    assert "byte 12: this is not UTF-8; save the file as UTF-8" in message(read_vectors, path)
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.truncate(files.LARGEST_FILE + 1)  # a hole: no bytes on disk
+    assert "is larger than 64 MB" in message(read_vectors, path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    assert "No such file" in message(read_vectors, tmp_path / "nothing.json")
+    assert "Is a directory" in message(read_vectors, tmp_path) or os.name == "nt"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")  # nobody writes: must not wait
+        assert "no regular file" in message(read_vectors, tmp_path / "pipe")
+
+
+# --- results --------------------------------------------------------------------------------
+
+
+def only(name: str, states: Any) -> dict[str, Any]:
+    return {**RIGHT, "results": {name: states}}
+
+
+NEUMANN, START = "known-answer/neumann", "known-answer/start"
+BAD_RESULTS = {
+    "newer version": (
+        {**RIGHT, "format": "accbo-results/9"},
+        "version 9 of accbo-results is not known here.* --upgrade accbo",
+    ),
+    "vectors": (KNOWN, "this is 'accbo-vectors/1'; expected 'accbo-results/1'"),
+    "newer set": ({**RIGHT, "set": 7}, "set 7 .* newer than 1"),
+    "unknown id": (only("known-answer/neuman", []), "did you mean 'known-answer/neumann'"),
+    "strange id": (only("quite/other", []), "`accbo vectors list` shows the ids"),
+    "unknown field": (only(NEUMANN, [{"x": [1.0], "z": [1.0]}]), "unknown field `z`"),
+    "no x": (only(NEUMANN, [{"y": [1.0]}]), "missing required field `x`"),
+    "two states": (only(NEUMANN, [{"x": [1.0]}] * 2), "2 states; give the one after the step"),
+    "no state": (only(START, []), "0 states; give 2, one after each iteration from 0 on, or 1"),
+    "wrong shape": (only(NEUMANN, [{"x": [1.0, 2.0]}]), r"\[0\].x: 2 elements where 1 belong"),
+    "wrong depth": (only(NEUMANN, [{"x": [[1.0]]}]), "list stands where a number belongs"),
+    "text": (only(NEUMANN, [{"x": ["1.0"]}]), "'1.0' stands where a number belongs"),
+    "convention": ({**RIGHT, "conventions": {"order": ["both"]}}, "Invalid enum value 'both'"),
+}
+
+
+def judged(path: Path) -> Any:
+    return observations(read_results(path))
+
+
+@pytest.mark.parametrize("name", BAD_RESULTS)
+def test_wrong_results_are_refused(name: str, tmp_path: Path) -> None:
+    content, expected = BAD_RESULTS[name]
+    with pytest.raises(VectorError, match=expected):
+        judged(written(tmp_path, content))
+
+
+def test_right_results_are_observed(tmp_path: Path) -> None:
+    found = judged(written(tmp_path, RIGHT))
+    assert len(found) == len(load())
+    for observation in found:
+        assert not observation.missing
+        assert observation.mode == ("step" if observation.vector.kind == "step" else "start")
+        for state, expected in zip(observation.states, observation.vector.expected, strict=True):
+            for name in FIELDS:
+                np.testing.assert_array_equal(state[name], expected[name])
+
+
+def by_name(path: Path, name: str) -> Any:
+    return next(o for o in judged(path) if o.vector.id == name)
+
+
+def test_null_is_nan_and_integers_are_numbers(tmp_path: Path) -> None:
+    found = by_name(written(tmp_path, only(NEUMANN, [{"x": [None], "y": [1]}])), NEUMANN)
+    assert np.isnan(found.states[0]["x"][0])
+    assert found.states[0]["y"].tolist() == [1.0]
+    assert set(found.states[0]) == {"x", "y"}
+
+
+def test_a_trajectory_may_begin_after_iteration_0(tmp_path: Path) -> None:
+    found = by_name(written(tmp_path, only(START, [{"x": [0.25], "iteration": 2}])), START)
+    assert (found.mode, len(found.states)) == ("free", 1)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    document = only(NEUMANN, [{"x": [1.0]}]) | {"conventions": {"option": ["I"]}}
+    found = judged(written(tmp_path, document))
+    why = {o.vector.id: o.missing for o in found}
+    assert why[NEUMANN] == ""
+    assert why[START] == "no result"
+    assert why["known-answer/option-ii-idle"] == "convention not covered"
+
+
+# --- schemas and the linter ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_published_schema_is_that_of_the_reader(name: str) -> None:
+    published = (FOLDER.parent / name).read_text(encoding="utf-8")
+    assert published == schema(name), "accbo vectors schema --write"
+    jsonschema.Draft202012Validator.check_schema(json.loads(published))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_files_obey_the_published_schema(path: Path) -> None:
+    validator("vectors").validate(json.loads(path.read_text(encoding="utf-8")))
+
+
+def validator(what: str) -> Any:
+    published = (FOLDER.parent / f"{what}.schema.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(published))
+
+
+def test_results_obey_the_published_schema() -> None:
+    validator("results").validate(RIGHT)
+    validator("results").validate(only(NEUMANN, [{"x": [None]}]))
+    assert not validator("results").is_valid(only(NEUMANN, [{"y": [1.0]}]))
+    assert not validator("results").is_valid(only(NEUMANN, [{"x": ["1.0"]}]))
+
+
+LINT: dict[str, tuple[Change, str]] = {
+    "convention": (put("@start", "convention", "order", value="sequential"), "the convention is"),
+    "difficulty": (put("@start", "difficulty", "d_x", value=2), r"d_x and d_y are \(1, 1\)"),
+    "inexact": (
+        put("@underflow-float32", "state", "y", value=[0.1]),
+        "an input is not exact in float32",
+    ),
+    "inexact η": (
+        put("@underflow-float32", "algorithm", "upper_step_size", value=0.1),
+        "upper_step_size is not exact in float32",
+    ),
+    "tolerance": (put("@start", "tolerance", 0, "x", value=-1.0), r"tolerance\[0\].x is negative"),
+    "line": (put("@start", "line", value=""), "which line of SPEC"),
+    "flags": (
+        put("@start", "flags", value=["silent float32", "stale sample"]),
+        "another order",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINT)
+def test_the_linter_sees(name: str, tmp_path: Path) -> None:
+    change, expected = LINT[name]
+    document = copy.deepcopy(KNOWN)
+    change(document)
+    found = lint([written(tmp_path, document)])
+    assert len(found) == 1
+    assert re.search(expected, found[0]), found
+
+
+def test_the_linter_sees_what_is_wrong_with_a_set(tmp_path: Path) -> None:
+    path = FOLDER / "known-answer.json"
+    found = "\n".join(lint([path, path], whole=True))
+    assert "known-answer/start: stands in two files" in found
+    assert "fault 'inner pair kept' is caught by 0 vectors" in found
+    assert "42 vectors, fewer than 500" in found
+
+
+# --- commands --------------------------------------------------------------------------------
+
+
+def accbo(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "accbo.cli", "vectors", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_list_shows_the_vectors_of_a_fault() -> None:
+    done = accbo("list", "--fault", "inner pair kept")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == sum(
+        "inner pair kept" in vector.flags for vector in load()
+    )
+    wrong = accbo("list", "--fault", "inner pairs")
+    assert wrong.returncode == 2
+    assert "accbo faults lists them" in wrong.stderr
+
+
+def test_page_schema_path_and_lint_print() -> None:
+    assert accbo("page").stdout.startswith("# Test vectors for AccBO")
+    assert json.loads(accbo("schema", "results").stdout)["title"] == "accbo-results/1"
+    assert Path(accbo("path").stdout.strip()) == FOLDER
+    assert accbo("lint").returncode == 0
+
+
+def test_lint_and_verify_have_exit_codes(tmp_path: Path) -> None:
+    document = copy.deepcopy(KNOWN)
+    vector_of(document, "start")["line"] = ""
+    assert accbo("lint", str(written(tmp_path, document))).returncode == 1
+    bad = accbo("verify", str(written(tmp_path, "{")))
+    assert bad.returncode == 2
+    assert "ends too early" in bad.stderr
+    right = accbo("verify", str(written(tmp_path, RIGHT)))
+    assert (right.returncode, "conforms" in right.stdout) == (0, True)
+
+
+def test_wrong_results_depart(tmp_path: Path) -> None:
+    document = copy.deepcopy(RIGHT)
+    document["results"][NEUMANN][0]["x"][0] += 1e-9
+    report = tmp_path / "report.json"
+    done = accbo("verify", str(written(tmp_path, document)), "--json", str(report))
+    assert done.returncode == 1
+    assert NEUMANN in done.stdout
+    assert json.loads(report.read_text(encoding="utf-8"))
+
+
+def test_the_page_names_every_field() -> None:
+    page = (FOLDER.parent / "VECTORS.md").read_text(encoding="utf-8")
+    record = KNOWN["vectors"][0]
+    problems = [data for path in FOLDER.glob("*.json") for data in problems_of(path)]
+    noises = [noise for data in problems for noise in data.values() if isinstance(noise, dict)]
+    for part in (record, record["algorithm"], record["convention"], *problems, *noises):
+        assert [name for name in part if f"`{name}`" not in page] == []
+
+
+def problems_of(path: Path) -> list[dict[str, Any]]:
+    return list(json.loads(path.read_text(encoding="utf-8"))["problems"].values())
+
+
+# --- generation that is stopped ----------------------------------------------------------------
+
+
+def test_generation_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    target = tmp_path / "made"
+    command = [sys.executable, "-m", "accbo.cli", "vectors", "generate", "--folder", str(target)]
+    first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("cache/accbo/*/*.json"))) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    assert "goes on from here" in first.communicate(timeout=60)[1]
+    assert first.returncode == 130
+    assert not list(target.glob("*.json"))  # nothing half done
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cache/accbo/*/*.json")}
+    assert len(kept) >= 5
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob("cache/accbo/*"))
+    for path in FOLDER.glob("*.json"):
+        assert (target / path.name).read_bytes() == path.read_bytes()
+
+
+def test_check_says_what_differs(tmp_path: Path) -> None:
+    from accbo.conformance.build import _compare
+
+    document = copy.deepcopy(KNOWN)
+    vector_of(document, "start")["note"] = "another"
+    vector_of(document, "neumann")["tolerance"][0]["x"] *= 1.05  # an estimate: may differ so far
+    document["vectors"].remove(vector_of(document, "cosh"))
+    (tmp_path / "known-answer.json").write_text(json.dumps(document), encoding="utf-8")
+    found = _compare(tmp_path, {"known-answer": KNOWN})
+    assert sorted(found) == [
+        "known-answer/cosh: is not yet there",
+        "known-answer/start: note differ",
+    ]
+
+
+def test_vectors_are_what_the_wheel_has_to_hold() -> None:
+    assert isinstance(load()[0], Vector)
+    for name in ("VECTORS.md", "vectors.schema.json", "results.schema.json"):
+        assert (FOLDER.parent / name).is_file()
