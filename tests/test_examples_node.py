@@ -1,0 +1,78 @@
+"""AccBO in JavaScript: reads the vectors, writes results, is judged like anybody else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accbo.conformance.build import FOLDER
+from accbo.conformance.cases import norms
+from accbo.conformance.files import observations, read_results
+from accbo.conformance.vector import load
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "node" / "accbo.mjs"
+LINES = {  # of the script, and the mistakes that stand in their place
+    "no normalisation": ("scale(eta / Math.sqrt(dot(scaled, scaled)), scaled)", "scale(eta, m)"),
+    "gradient at y": ("f.gradYLower(x, z, sample)", "f.gradYLower(x, yPrevious, sample)"),
+    "correction without β": ("scale(a.momentum, sub(s.momentum, hOld))", "sub(s.momentum, hOld)"),
+    "no warm start": ("lowerSteps(f, x, yInit, yInit, start.warm_start, a)", "yInit"),
+}
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+def run(script: Path, target: Path) -> Path:
+    command = ["node", str(script), str(FOLDER), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def verify(results: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "accbo.cli", "vectors", "verify", str(results)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_all_results_lie_within_tolerance(tmp_path: Path) -> None:
+    found = observations(read_results(run(SCRIPT, tmp_path / "results.json")))
+    assert len(found) == len(load())
+    ratios = []
+    for observation in found:
+        vector = observation.vector
+        assert not observation.missing
+        pairs = zip(observation.states, vector.expected, vector.tolerance, strict=True)
+        for state, expected, tolerance in pairs:
+            for name, allowed in tolerance.items():
+                error = norms(state[name] - expected[name])
+                assert np.all(error <= allowed), (vector.id, name)
+                ratios += list(np.ravel(error)[np.ravel(allowed) > 0] / allowed[allowed > 0])
+    print(f"node: error/tolerance median {np.median(ratios):.4f}, largest {np.max(ratios):.4f}")
+
+
+def test_verify_says_that_it_conforms(tmp_path: Path) -> None:
+    done = verify(run(SCRIPT, tmp_path / "results.json"))
+    assert done.returncode == 0, done.stdout
+    assert f"conforms ({len(load())} pass)" in done.stdout
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_wrong_line_is_named(name: str, tmp_path: Path) -> None:
+    right, wrong = LINES[name]
+    source = SCRIPT.read_text(encoding="utf-8")
+    assert source.count(right) == 1
+    changed = tmp_path / "wrong.mjs"
+    changed.write_text(source.replace(right, wrong), encoding="utf-8")
+    done = verify(run(changed, tmp_path / "results.json"))
+    assert done.returncode == 1
+    assert name in done.stdout, done.stdout
+
+
+def test_it_says_how_it_is_called() -> None:
+    done = subprocess.run(["node", str(SCRIPT)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "usage: node accbo.mjs" in done.stderr
