@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from accbo.conformance.faults import FAULTS
-from theory_checks import backends, momentum_variance, neumann_bias, rate, report
+from theory_checks import backends, report
 from theory_checks.harness import Settings, run_checks
-
-CHECKS: dict[str, Any] = {check.NAME: check for check in (neumann_bias, momentum_variance, rate)}
+from theory_checks.registry import CHECKS
 
 
 class UsageError(Exception):

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from accbo import AccBO, NonFiniteError
 from accbo.conformance.faults import FAULTS
+from theory_checks.panels import Panel
 from theory_checks.statistics import Finding
 
 
@@ -59,13 +60,18 @@ DIVERGED = "diverged"
 
 
 class Check(Protocol):
-    """A module of this package: one theorem."""
+    """A module of this package: one theorem.
+
+    Its docstring has the paragraphs Claim, Regime, Statistic and Rule, which the report shows.
+    """
 
     NAME: str
     CLAIM: str
     SOURCE: str
     EFFECT: str  # the smallest departure that ``power`` is promised for
     KILLS: tuple[str, ...]  # faults it was seen to catch; a test proves each
+    DESIGNATED: str  # the one of them that calibration runs
+    VARIATIONS: tuple[str, ...]  # of "schedule", "noise", "problem": what a user may replace
 
     def pieces(self, settings: Settings) -> list[Piece]:
         """The independent computations this check consists of."""
@@ -75,6 +81,14 @@ class Check(Protocol):
 
     def judge(self, settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
         """Compare with the theory."""
+
+    def panels(
+        self,
+        settings: Settings,
+        outcomes: dict[tuple[Any, ...], Outcome],
+        findings: Sequence[Finding],
+    ) -> list[Panel]:
+        """Pictures of predicted and measured, for the report."""
 
     def false_alarm(self, settings: Settings, findings: Sequence[Finding]) -> float:
         """Probability that a correct implementation fails this check."""

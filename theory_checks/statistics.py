@@ -14,7 +14,10 @@ ALPHA = 1e-9  # false alarm of one sampled finding that is an equality
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of theory and measurement; ``interval`` is None where it is exact."""
+    """One comparison of theory and measurement; ``interval`` is None where it is exact.
+
+    ``p_value``, where there is one, is uniform on (0, 1) if the theory holds.
+    """
 
     quantity: str
     predicted: float
@@ -22,6 +25,7 @@ class Finding:
     interval: tuple[float, float] | None
     rule: str
     passed: bool
+    p_value: float | None = None
 
 
 def exact(quantity: str, predicted: float, measured: float, tolerance: float) -> Finding:
@@ -43,6 +47,7 @@ def equal_mean(quantity: str, predicted: float, measured: float, error: float) -
         (float(low), float(high)),
         rule,
         bool(low <= predicted <= high),
+        float(2 * stats.norm.sf(abs(measured - predicted) / error)),
     )
 
 
@@ -51,8 +56,9 @@ def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) 
 
     ``ratio`` is the mean of e²/V over ``freedom`` independent values; two-sided, level ``ALPHA``.
     """
-    low = ratio * freedom / stats.chi2.isf(ALPHA / 2, freedom)
-    high = ratio * freedom / stats.chi2.ppf(ALPHA / 2, freedom)
+    value = ratio * freedom
+    low = value / stats.chi2.isf(ALPHA / 2, freedom)
+    high = value / stats.chi2.ppf(ALPHA / 2, freedom)
     return Finding(
         quantity,
         float(predicted),
@@ -60,6 +66,7 @@ def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) 
         (float(predicted * low), float(predicted * high)),
         f"chi2 test, two-sided, level {ALPHA:g}",
         bool(low <= 1 <= high),
+        float(2 * min(stats.chi2.cdf(value, freedom), stats.chi2.sf(value, freedom))),
     )
 
 
@@ -90,6 +97,20 @@ def at_least(quantity: str, bound: float, measured: float, error: float, level: 
         (float(low), float(high)),
         f"{100 * level:g} % interval above the prediction",
         bool(low >= bound),
+    )
+
+
+def at_most(quantity: str, bound: float, measured: float, error: float, level: float) -> Finding:
+    """An inequality: the upper end of the interval must not exceed ``bound``."""
+    half = stats.norm.isf((1 - level) / 2) * error
+    low, high = measured - half, measured + half
+    return Finding(
+        quantity,
+        float(bound),
+        float(measured),
+        (float(low), float(high)),
+        f"{100 * level:g} % interval below the prediction",
+        bool(high <= bound),
     )
 
 

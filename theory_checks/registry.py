@@ -1,0 +1,9 @@
+"""The checks by name, in the order in which they are reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from theory_checks import momentum_variance, neumann_bias, rate
+
+CHECKS: dict[str, Any] = {check.NAME: check for check in (neumann_bias, momentum_variance, rate)}
