@@ -17,6 +17,8 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("problems._noise", 2),
     ("problems._logcosh", 2),
     ("sampling", 2),
+    ("checkpoint", 1),
+    ("run_checkpoint", 2),
     ("lower", 2),
     ("hypergradient", 2),
     ("momentum", 2),

@@ -3,6 +3,7 @@
 from accbo import problems, schedules
 from accbo._arrays import move
 from accbo.algorithms import AccBO, AccBOSample, AccBOState, Parts
+from accbo.checkpoint import CheckpointError
 from accbo.problem import BilevelProblem, Constants, Noise
 from accbo.run import Interrupted, NonFiniteError, Result, run
 from accbo.sampling import Replay, Start, Tape
@@ -14,6 +15,7 @@ __all__ = [
     "AccBOSample",
     "AccBOState",
     "BilevelProblem",
+    "CheckpointError",
     "Constants",
     "Interrupted",
     "Noise",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from accbo._arrays import Array, is_jax, map_arrays, namespace, row, rows
 from accbo.problem import BilevelProblem
+from accbo.run_checkpoint import Kept, RunCheckpoint, describe
 from accbo.sampling import Source, check_source, non_finite, sample_bytes
 from accbo.validation import check_count, check_record, check_run
 
@@ -67,6 +69,8 @@ def run(
     record: Record | None = None,
     every: int = 1,
     progress: bool | None = None,
+    checkpoint: Path | str | None = None,
+    checkpoint_seconds: float = 30.0,
 ) -> Result:
     """Run ``steps`` iterations, t = 0 … steps − 1, of every replicate at once.
 
@@ -77,10 +81,15 @@ def run(
     ``state.iteration`` is a multiple of ``every``. ``progress=None`` shows a bar on a
     terminal once two seconds have passed.
 
+    ``checkpoint`` names a file that keeps the run every ``checkpoint_seconds`` and at its
+    end. Where it is there already, the run goes on from it, to the same bits; deleting it
+    is the caller's affair.
+
     With JAX arrays the run is a compiled ``lax.scan``; step sizes are traced, so that new
     ones do not recompile. Raises ``TypeError`` or ``ValueError`` for input that does not
-    fit, ``NonFiniteError`` naming the iteration at which a NaN or infinity appeared, and
-    on Ctrl-C ``Interrupted`` with the result so far.
+    fit, ``NonFiniteError`` naming the iteration at which a NaN or infinity appeared,
+    ``CheckpointError`` for a checkpoint that is damaged, newer or of another run, and on
+    Ctrl-C ``Interrupted`` with the result so far.
     """
     check_run(algorithm, problem, x, y)
     check_count("steps", steps, 1)
@@ -88,11 +97,17 @@ def run(
     check_count("first", first, 1)
     check_count("every", every, 1)
     record = check_record(record)
-    stream = check_source(noise).open(x)
+    source = check_source(noise)
+    stream = source.open(x)
     engine: Engine = (
         _Scan(algorithm, problem, record) if is_jax(x) else _Loop(algorithm, problem, record)
     )
     history = _History(record)
+    kept = None
+    if checkpoint is not None:
+        counts = {"steps": steps, "warm_start": warm_start, "first": first, "every": every}
+        settings = describe(algorithm, problem, x, y, source, record=list(record), **counts)
+        kept = RunCheckpoint(Path(checkpoint), settings, checkpoint_seconds)
     bar = tqdm(
         total=steps,
         unit="step",
@@ -109,13 +124,20 @@ def run(
             raise NonFiniteError(0, bad)
         if record and every == 1:
             history.add(1, engine.measure(state))
-        bar.update()
+        if kept and (found := kept.load(state, x)):
+            state = found.state
+            history.restore(found.records, found.iterations)
+            stream.seek(found.position)
+        bar.update(state.iteration)
         try:
-            for segment in _segments(algorithm, problem, x, steps, every if record else 0):
+            segments = _segments(algorithm, problem, x, state.iteration, steps, record and every)
+            for segment in segments:
                 samples = stream.block(algorithm.draw(problem, segment.refresh), segment.steps)
                 state, taken = _advance(engine, state, samples, segment)
                 history.extend(segment, taken)
                 bar.update(segment.steps)
+                if kept and (kept.due() or state.iteration == steps):
+                    kept.save(Kept(state, *history.taken(), stream.position()))
         except KeyboardInterrupt:
             raise Interrupted(history.result(state)) from None
     return history.result(state)
@@ -136,11 +158,10 @@ class _Segment(NamedTuple):
 
 
 def _segments(
-    algorithm: Any, problem: BilevelProblem, x: Array, steps: int, every: int
+    algorithm: Any, problem: BilevelProblem, x: Array, t: int, steps: int, every: Any
 ) -> Iterator[_Segment]:
-    """Iterations 1 … steps − 1 cut at blocks, at refreshes and, if recording, at records."""
+    """Iterations t … steps − 1 cut at blocks, at refreshes and, if recording, at records."""
     replicates = int(np.prod(x.shape[:-1], dtype=np.int64))
-    t = 1
     while t < steps:
         refresh = algorithm.refreshes(t)
         size = max(1, sample_bytes(algorithm.draw(problem, refresh), replicates))
@@ -199,12 +220,23 @@ class _History:
             for name, value in values.items():
                 self._parts[name].append(value)
 
-    def result(self, state: Any) -> Result:
-        """The result with ``state`` as the last one."""
+    def restore(self, records: Mapping[str, Array], iterations: np.ndarray) -> None:
+        """Replace everything by what a checkpoint kept."""
+        self._iterations = [int(iteration) for iteration in iterations]
+        self._parts = {name: [] for name in self._parts}
+        for name, values in records.items():
+            self._parts[name].append(values)
+
+    def taken(self) -> tuple[dict[str, Array], np.ndarray]:
+        """The records so far and their iterations."""
         records = {
             name: namespace(parts[0]).concat(parts) for name, parts in self._parts.items() if parts
         }
-        return Result(state, records, np.asarray(self._iterations, dtype=np.int64))
+        return records, np.asarray(self._iterations, dtype=np.int64)
+
+    def result(self, state: Any) -> Result:
+        """The result with ``state`` as the last one."""
+        return Result(state, *self.taken())
 
 
 class Engine(Protocol):

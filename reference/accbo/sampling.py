@@ -11,7 +11,8 @@ Axes of every leaf: (step) (factor, lower step or S) (replicates…) one trailin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -71,6 +72,12 @@ class Stream(Protocol):
 
     def block(self, layout: Any, steps: int) -> Any:
         """Samples of the next ``steps`` iterations, with a leading axis for the step."""
+
+    def position(self) -> dict[str, np.ndarray]:
+        """What ``seek`` needs to go on from here; a checkpoint keeps it."""
+
+    def seek(self, position: Mapping[str, np.ndarray]) -> None:
+        """Hand out next what was next when ``position`` was taken."""
 
 
 class Source(Protocol):
@@ -142,6 +149,20 @@ class TapeStream:
 
         return _map_layout(fill, layout)
 
+    def position(self) -> dict[str, np.ndarray]:
+        """The state of every generator in use, ``(replicates, 4)`` words a stream."""
+        return {
+            stream: np.array([g.bit_generator.state["state"]["state"] for g in generators])
+            for stream, generators in self._opened.items()
+        }
+
+    def seek(self, position: Mapping[str, np.ndarray]) -> None:
+        """Put every generator into the state that ``position`` holds."""
+        for stream, words in position.items():
+            for generator, state in zip(self._generators(stream), words, strict=True):
+                whole = generator.bit_generator.state
+                generator.bit_generator.state = {**whole, "state": {"state": state}}
+
     def _generators(self, stream: str) -> list[np.random.Generator]:
         """One generator a replicate, made when the stream is first read."""
         if stream not in self._opened:
@@ -203,7 +224,8 @@ class ReplayStream:
     def __init__(self, replay: Replay, like: Array) -> None:
         self._like = like
         self._start = replay.start
-        self._steps = iter(replay.steps)
+        self._steps: Iterator[Any] = iter(replay.steps)
+        self._taken = 0
 
     def start(self, layout: Start) -> Start:
         """The stored start; raises ``ValueError`` where it does not fit ``layout``."""
@@ -221,7 +243,17 @@ class ReplayStream:
                     f"the replayed samples end after {len(samples)} of {steps} steps asked for"
                 ) from None
             expect_layout(samples[-1], layout, self._like)
+        self._taken += steps
         return _stack(samples)
+
+    def position(self) -> dict[str, np.ndarray]:
+        """How many samples were handed out."""
+        return {"taken": np.asarray(self._taken)}
+
+    def seek(self, position: Mapping[str, np.ndarray]) -> None:
+        """Pass over the samples handed out before ``position``, from the first one on."""
+        self._taken = int(position["taken"])
+        self._steps = itertools.islice(self._steps, self._taken, None)
 
 
 def check_source(noise: Any) -> Source:
