@@ -13,7 +13,7 @@ from accbo.conformance.cases import Case
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.relations import RELATIONS
 from accbo.conformance.wrappers import Wrapped
-from accbo.problems import LowerNoise, UpperNoise, nonquadratic
+from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic
 
 SERIES = ["series from q = 1", "1/l missing", "random term without Q", "sign of the implicit term"]
 KILLS = {
@@ -28,6 +28,14 @@ KILLS = {
     "sgd above": ["correction without β", "samples normalised"],
     "isotropic": SERIES,
     "noise free": ["random term without Q"],
+    "momentum without noise": [
+        "old point at (x_{t−1}, ŷ_t)",
+        "no correction",
+        "hypergradient at y",
+        "cross derivative at the wrong point",
+        *SERIES,
+    ],
+    "own samples": ["upper batch reused below", "upper gradient leaks"],
     "taylor": [*SERIES, "cross derivative at the wrong point"],
     "derivatives": [*SERIES, "one term too few", "one term too many"],
     "solve": SERIES,
@@ -58,6 +66,14 @@ def case(like: Any) -> Case:
     return Case(algorithm, *(move(part, like) for part in (problem, x, y)), Tape(3), warm_start=2)
 
 
+def batches() -> Any:
+    """The same on a sum of finitely many terms: a sample is a batch of indices."""
+    like = np.zeros(1)
+    problem = finite_sum(7, 3, 2, upper_samples=7)
+    base = case(like)
+    return base._replace(problem=problem, x=base.x[:, :3], y=base.y[:, :2])
+
+
 def place(name: str) -> Any:
     if name != "derivatives":
         return np.zeros(1)
@@ -73,7 +89,7 @@ def test_every_relation_has_a_fault_that_it_catches() -> None:
 
 @pytest.mark.parametrize(("name", "fault"), [(n, f) for n, faults in KILLS.items() for f in faults])
 def test_relation_catches(name: str, fault: str) -> None:
-    right = case(place(name))
+    right = batches() if name == "own samples" else case(place(name))
     assert RELATIONS[name](right).holds
     outcome = RELATIONS[name](right._replace(build=FAULTS[fault].apply))
     assert not outcome.holds

@@ -48,6 +48,7 @@ from accbo.conformance.cases import (
     trajectory,
     unchanged,
 )
+from accbo.conformance.sample_relations import momentum_without_noise, own_samples
 from accbo.conformance.wrappers import (
     Autodiff,
     Isotropic,
@@ -481,6 +482,8 @@ RELATIONS: dict[str, Callable[[Case], Outcome]] = {
     "sgd above": sgd_above,
     "isotropic": isotropic,
     "noise free": noise_free,
+    "momentum without noise": momentum_without_noise,
+    "own samples": own_samples,
     "taylor": taylor,
     "derivatives": derivatives,
     "solve": solve,
