@@ -1,23 +1,20 @@
-"""What a check is, and how its pieces are run on any number of processes."""
+"""What a check is: its pieces, how one is measured, and what a verdict is."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
-import functools
+import dataclasses
+import hashlib
 import importlib
 import math
-import multiprocessing
 import os
-import signal
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from accbo import AccBO, NonFiniteError
 from accbo.conformance.faults import FAULTS
@@ -29,7 +26,9 @@ from theory_checks.statistics import Finding
 class Settings:
     """What the user chose. ``fault`` runs every check on a faulty AccBO instead.
 
-    ``dimension``, ``skew`` and ``window`` vary the instances of ``rate``; None is its default.
+    ``dimension``, ``skew``, ``window``, ``schedule``, ``noise`` and ``problem`` vary the
+    instances of the checks that allow it; None is their own. ``records`` and ``kept`` are
+    folders, for raw curves and for long runs to go on from; they change no number.
     """
 
     profile: str = "quick"
@@ -39,7 +38,17 @@ class Settings:
     dimension: int | None = None
     skew: float | None = None
     window: tuple[int, int] | None = None
+    schedule: str | None = None
+    noise: str | None = None
+    problem: str | None = None
     records: Path | None = None
+    kept: Path | None = None
+
+    def numbers(self) -> dict[str, Any]:
+        """What decides the numbers, as JSON values."""
+        chosen = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del chosen["records"], chosen["kept"]
+        return {**chosen, "window": list(self.window) if self.window else None}
 
     def apply_fault(self, algorithm: AccBO) -> Any:
         """``algorithm``, or its faulty variant where a fault was asked for."""
@@ -53,6 +62,13 @@ class Piece:
     check: str
     key: tuple[Any, ...]
     cost: float
+
+    @property
+    def file_name(self) -> str:
+        """A name for files of this piece, without a suffix; readable, and unique."""
+        text = "-".join(map(str, (self.check, *self.key)))
+        readable = re.sub(r"[^A-Za-z0-9.]+", "-", text)[:60]
+        return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 Outcome = dict[str, np.ndarray]
@@ -104,6 +120,7 @@ class Verdict:
     check: Any
     findings: list[Finding]
     seconds: float
+    panels: list[Panel] = dataclasses.field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -111,37 +128,38 @@ class Verdict:
         return bool(self.findings) and all(finding.passed for finding in self.findings)
 
 
-def run_checks(
-    checks: Sequence[Any], settings: Settings, jobs: int, progress: bool | None = None
-) -> list[Verdict]:
-    """Measure all pieces of ``checks`` on ``jobs`` processes, then judge each check.
+def measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
+    """Carry out one piece, wherever this process runs; its outcome and the seconds it took."""
+    start = time.perf_counter()
+    check = importlib.import_module(f"theory_checks.{piece.check}")
+    try:
+        outcome = check.measure(settings, piece)
+    except NonFiniteError as error:  # a fault may diverge; that is a finding, not a crash
+        outcome = {DIVERGED: np.asarray(error.iteration)}
+    return outcome, time.perf_counter() - start
 
-    The numbers do not depend on ``jobs``. ``seconds`` of a verdict are those of its pieces,
-    added up. On Ctrl-C the workers end too and ``KeyboardInterrupt`` goes on.
-    """
-    by_name = {check.NAME: check for check in checks}
-    pieces = [piece for check in checks for piece in check.pieces(settings)]
-    pieces.sort(key=lambda piece: -piece.cost)  # long ones first, so that no core waits
-    outcomes: dict[str, dict[tuple[Any, ...], Outcome]] = {name: {} for name in by_name}
-    seconds = dict.fromkeys(by_name, 0.0)
-    bar = tqdm(
-        total=round(sum(piece.cost for piece in pieces), 3),
-        bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left",
-        leave=False,
-        disable=None if progress is None else not progress,
-    )
-    with bar, _mapper(jobs) as mapper:
-        work = functools.partial(_measure, settings)
-        for piece, (outcome, spent) in mapper(work, pieces):
-            outcomes[piece.check][piece.key] = outcome
-            seconds[piece.check] += spent
-            bar.update(piece.cost)
-    verdicts = []
-    for name, check in by_name.items():
-        start = time.perf_counter()
-        findings = _diverged(outcomes[name]) or check.judge(settings, outcomes[name])
-        verdicts.append(Verdict(check, findings, seconds[name] + time.perf_counter() - start))
-    return verdicts
+
+def judge(
+    check: Any,
+    settings: Settings,
+    outcomes: dict[tuple[Any, ...], Outcome],
+    seconds: float,
+    panels: bool = False,
+) -> Verdict:
+    """The verdict of ``check`` on all its outcomes; ``seconds`` are those spent so far."""
+    start = time.perf_counter()
+    if findings := _diverged(outcomes):
+        return Verdict(check, findings, seconds + time.perf_counter() - start)
+    findings = check.judge(settings, outcomes)
+    pictures = check.panels(settings, outcomes, findings) if panels else []
+    return Verdict(check, findings, seconds + time.perf_counter() - start, pictures)
+
+
+def run_checkpoint(settings: Settings, piece: Piece) -> Path | None:
+    """Where a long run inside ``piece`` keeps itself; a fault's own memory cannot be kept."""
+    if settings.kept is None or settings.fault is not None:
+        return None
+    return settings.kept / f"{piece.file_name}.run.npz"
 
 
 def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]) -> None:
@@ -154,16 +172,6 @@ def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]
     with open(temporary, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **curves)
     os.replace(temporary, target)
-
-
-def _measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
-    start = time.perf_counter()
-    check = importlib.import_module(f"theory_checks.{piece.check}")
-    try:
-        outcome = check.measure(settings, piece)
-    except NonFiniteError as error:  # a fault may diverge; that is a finding, not a crash
-        outcome = {DIVERGED: np.asarray(error.iteration)}
-    return outcome, time.perf_counter() - start
 
 
 def _diverged(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
@@ -182,34 +190,10 @@ def _diverged(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
     ]
 
 
-Mapper = Callable[[Callable[[Piece], Any], Sequence[Piece]], Iterator[tuple[Piece, Any]]]
+def run_checks(
+    checks: Sequence[Any], settings: Settings, jobs: int, progress: bool | None = None
+) -> list[Verdict]:
+    """Moved to ``theory_checks.sweep``."""
+    from theory_checks import sweep
 
-
-@contextlib.contextmanager
-def _mapper(jobs: int) -> Iterator[Mapper]:
-    """Yield a function that maps over pieces, here or on ``jobs`` processes."""
-    if jobs == 1:
-        yield lambda work, pieces: ((piece, work(piece)) for piece in pieces)
-        return
-    # spawned, not forked: JAX and PyTorch hold threads that a fork would break
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(jobs, context, _ignore_interrupt)
-
-    def mapped(work: Callable[[Piece], Any], pieces: Sequence[Piece]) -> Iterator[Any]:
-        futures = {pool.submit(work, piece): piece for piece in pieces}
-        for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
-
-    try:
-        yield mapped
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()  # a piece may take minutes; nobody waits for it after Ctrl-C
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C is the parent's to handle; it ends the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return sweep.run_checks(checks, settings, sweep.Means(jobs=jobs, progress=progress))

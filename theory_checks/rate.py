@@ -12,11 +12,15 @@ Statistic   mean of ‖∇Φ(x_t)‖ (of ‖y*(x_t) − ŷ_t‖ for tracking) ov
             error from the replicates.
 Rule        the whole 99 % interval of the slope within a band of the prediction. The band
             covers the bias of a finite window, at most ``BIAS`` on this family in the full
-            profile; it is 0.03, 0.05 for a user's own dimension, skew or window.
+            profile; it is 0.03, 0.05 for a user's own instance.
+Variations  ``--problem`` names a factory of a problem with ``constants``, ``hypergradient`` and
+            ``solution``; ``--schedule`` a function of (constants, steps) that returns a
+            ``Schedule``; ``--noise`` a law. They replace AccBO's, not its rivals'.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -26,10 +30,13 @@ import numpy as np
 from accbo import Tape, move, run, schedules
 from accbo._arrays import asarray, norm, to_host
 from accbo.conformance.faults import FAULTS
+from accbo.conformance.target import TargetError, load_target
 from accbo.problems import LowerNoise, UpperNoise, quadratic, relaxed_smooth
 from accbo.sampling import random_matrix
+from accbo.schedules import Schedule
 from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings, save_records
+from theory_checks.harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from theory_checks.panels import Curve, Panel
 from theory_checks.statistics import (
     Finding,
     at_least,
@@ -50,6 +57,8 @@ KILLS = (
     "correction without β",
     "β and 1−β swapped",
 )
+DESIGNATED = "no correction"
+VARIATIONS = ("schedule", "noise", "problem")
 
 WINDOWS = {"quick": ((8, 13),), "full": ((8, 13), (11, 16))}  # moving it shows the bias
 DIMENSION = 4
@@ -134,11 +143,38 @@ VARIANTS = {
 STALE, BESIDE = "stale sample, skewed", "AccBO, skewed, noise 1"
 
 
+OWN_PROBLEM = {
+    "AccBO, own problem": Variant("own", "", 0.0, None, "accbo", False, "gradient", -1 / 3),
+    "moving average, own schedule": VARIANTS["moving average, own schedule"]._replace(
+        problem="own", law=""
+    ),
+}
+
+
+def variants(settings: Settings) -> dict[str, Variant]:
+    """The curves to measure: under a fault or a variation only those that it concerns."""
+    if settings.problem is not None:
+        chosen = OWN_PROBLEM
+    elif settings.noise is not None:
+        law, *_ = settings.noise.split(":")
+        chosen = {
+            name: variant._replace(law=law)
+            for name, variant in VARIANTS.items()
+            if name not in (STALE, BESIDE, "AccBO, skewed")
+        }
+        chosen[f"AccBO, {law}"] = chosen.pop("AccBO, Gaussian")
+    else:
+        chosen = VARIANTS
+    if settings.fault is None and settings.schedule is None:
+        return chosen
+    return {name: each for name, each in chosen.items() if each.user and not each.last_only}
+
+
 def pieces(settings: Settings) -> list[Piece]:
     """Every variant at every T, in groups of replicates; cost in thousands of steps."""
     keys = [
         (name, power, group)
-        for name, variant in VARIANTS.items()
+        for name, variant in variants(settings).items()
         for power in (_powers(settings)[-1:] if variant.last_only else _powers(settings))
         for group in range(REPLICATES[settings.profile] // GROUP)
     ]
@@ -148,18 +184,19 @@ def pieces(settings: Settings) -> list[Piece]:
 def measure(settings: Settings, piece: Piece) -> Outcome:
     """The statistic of every replicate of one group."""
     name, power, group = piece.key
-    variant, steps = VARIANTS[name], 2**power
+    variant, steps = variants(settings)[name], 2**power
     host = problem_of(variant, settings)
-    make = schedules.accbo if variant.schedule == "accbo" else schedules.moving_average
-    schedule = make(host.constants, steps=steps)
+    schedule = _schedule(variant, settings, host, steps)
     algorithm: Any = schedule.algorithm
     if variant.fault is not None:
         algorithm = FAULTS[variant.fault].apply(algorithm)
     elif variant.user:
         algorithm = settings.apply_fault(algorithm)
-    problem = move(host, like(settings.backend))
-    x = asarray(_starts(host, settings, group), problem.target)
-    seed = (settings.seed * len(VARIANTS) + list(VARIANTS).index(name)) * 64 + power
+    here = like(settings.backend)
+    problem = move(host, here)
+    x = asarray(_starts(host, settings, group), here)
+    number = list(variants(dataclasses.replace(settings, fault=None, schedule=None))).index(name)
+    seed = (settings.seed * len(VARIANTS) + number) * 64 + power
     result = run(
         algorithm,
         problem,
@@ -175,6 +212,7 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
         first=schedule.first,
         record=_record(variant.quantity, problem),
         every=max(1, steps // RECORDS),
+        checkpoint=run_checkpoint(settings, piece),
     )
     curve = to_host(result.records["value"])
     save_records(settings, piece, {variant.quantity: curve, "iteration": result.iterations})
@@ -184,7 +222,7 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
 def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
     """Exponents within their bands, and the level of the stale sample."""
     findings = []
-    for name, variant in VARIANTS.items():
+    for name, variant in variants(settings).items():
         if variant.predicted is None:
             continue
         for low, high in _windows(settings):
@@ -201,6 +239,8 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
                     LEVEL,
                 )
             )
+    if STALE not in variants(settings):
+        return findings
     last = _powers(settings)[-1]
     stale, beside = _gather(outcomes, STALE, last), _gather(outcomes, BESIDE, last)
     ratio = float(np.mean(stale) / np.mean(beside))
@@ -209,6 +249,55 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
         at_least(f"level of a stale sample / AccBO's, T = 2^{last}", 2.0, ratio, error, LEVEL)
     )
     return findings
+
+
+def panels(
+    settings: Settings,
+    outcomes: dict[tuple[Any, ...], Outcome],
+    findings: Sequence[Finding],
+) -> list[Panel]:
+    """log ‖∇Φ‖ against log T of every curve, with the line that the theory predicts."""
+    found = []
+    for quantity, label in (("gradient", "mean ‖∇Φ(x_t)‖, t ≥ T/2"), ("tracking", "mean ‖y* − ŷ‖")):
+        names = [
+            name
+            for name, variant in variants(settings).items()
+            if variant.quantity == quantity and not variant.last_only
+        ]
+        curves = [curve for name in names for curve in _curves(settings, outcomes, name)]
+        if curves:
+            title = "The rate" if quantity == "gradient" else "Tracking below"
+            found.append(Panel(title, CAPTIONS[quantity], "T", label, curves, True, True))
+    return found
+
+
+def _curves(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], name: str) -> list[Curve]:
+    """Measured means with 99 % intervals, and the predicted slope through their middle."""
+    powers = np.array(_powers(settings))
+    samples = [_gather(outcomes, name, power) for power in powers]
+    means = np.array([np.mean(sample) for sample in samples])
+    half = means * 2.58 * np.array([relative_error(sample) for sample in samples])
+    sizes, predicted = 2.0**powers, variants(settings)[name].predicted
+    assert predicted is not None  # such curves are left out above
+    line = np.exp(np.mean(np.log(means)) + predicted * (np.log(sizes) - np.log(sizes).mean()))
+    return [
+        Curve(name, sizes, means, means - half, means + half),
+        Curve(f"T^{predicted:.2f}", sizes, line, predicted=True),
+    ]
+
+
+CAPTIONS = {
+    "gradient": (
+        "Points: means over the replicates with 99 % intervals. Lines: the predicted slope "
+        "through the middle of each set of points. The lower level's variance scales as O(ε). "
+        "AccBO's points follow T^(−1/3); a moving average falls more slowly, on its own schedule "
+        "and on AccBO's; on a stale sample nothing falls."
+    ),
+    "tracking": (
+        "The same with a constant lower variance: the lower level then tracks as T^(−1/6) only, "
+        "which is why the theory asks for a variance of O(ε)."
+    ),
+}
 
 
 def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
@@ -246,9 +335,40 @@ def _problem(kind: str, dimension: int, law: str, skew: float, noise: float) -> 
 
 def problem_of(variant: Variant, settings: Settings) -> Any:
     """The instance of a variant, on the host."""
+    if variant.problem == "own":
+        return _own_problem(str(settings.problem))
     dimension = DIMENSION if settings.dimension is None else settings.dimension
     skew = SKEW if settings.skew is None else settings.skew
+    if settings.noise is not None and ":" in settings.noise:
+        skew = float(settings.noise.split(":")[1])
     return _problem(variant.problem, dimension, variant.law, skew, variant.noise)
+
+
+@functools.lru_cache(maxsize=4)
+def _own_problem(target: str) -> Any:
+    """The user's problem; raises ``TargetError`` unless it has what the check needs."""
+    problem = load_target(target)()
+    missing = [
+        name
+        for name in ("constants", "hypergradient", "solution")
+        if getattr(problem, name, None) is None
+    ]
+    if missing:
+        raise TargetError(f"{target} returns a {type(problem).__name__} without {missing}")
+    return problem
+
+
+def _schedule(variant: Variant, settings: Settings, problem: Any, steps: int) -> Schedule:
+    if settings.schedule is not None and variant.user:
+        schedule = load_target(settings.schedule)(problem.constants, steps)
+        if not isinstance(schedule, Schedule):
+            raise TargetError(
+                f"{settings.schedule} returned a {type(schedule).__name__}; expected an "
+                "accbo.schedules.Schedule"
+            )
+        return schedule
+    make = schedules.accbo if variant.schedule == "accbo" else schedules.moving_average
+    return make(problem.constants, steps=steps)
 
 
 def _starts(problem: Any, settings: Settings, group: int) -> np.ndarray:
@@ -291,8 +411,9 @@ def _gather(outcomes: dict[tuple[Any, ...], Outcome], name: str, power: int) -> 
 
 
 def _band(settings: Settings, band: float) -> float:
-    own = (settings.dimension, settings.skew, settings.window) != (None, None, None)
-    return max(band, OWN_BAND) if own else band
+    own = ("dimension", "skew", "window", "schedule", "noise", "problem")
+    varied = any(getattr(settings, name) is not None for name in own)
+    return max(band, OWN_BAND) if varied else band
 
 
 def _error(finding: Finding) -> float:

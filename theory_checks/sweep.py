@@ -1,0 +1,121 @@
+"""A sweep is a list of independent pieces; their numbers depend on no worker and no order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from theory_checks.harness import Outcome, Piece, Settings, Verdict, judge, measure
+from theory_checks.kept import Kept
+from theory_checks.workers import completed, result, workers
+
+
+class Case(NamedTuple):
+    """One check under one choice of settings."""
+
+    check: Any
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a sweep is carried out with; none of it changes a number.
+
+    ``dask`` is an address or ``"local"``, ``kept`` holds finished pieces and takes new ones,
+    ``progress`` shows a bar (None: on a terminal).
+    """
+
+    jobs: int = 1
+    dask: str | None = None
+    kept: Kept | None = None
+    progress: bool | None = None
+
+
+def run_checks(
+    checks: Sequence[Any], settings: Settings, means: Means = Means(), panels: bool = False
+) -> list[Verdict]:
+    """The verdict of every check, in their order.
+
+    ``seconds`` of a verdict are those of its pieces, added up. On Ctrl-C the workers end too
+    and ``KeyboardInterrupt`` goes on.
+    """
+    cases = [Case(check, settings) for check in checks]
+    found = dict(run_cases(cases, means, panels))
+    return [found[index] for index in range(len(cases))]
+
+
+def run_cases(
+    cases: Sequence[Case], means: Means, panels: bool = False
+) -> Iterator[tuple[int, Verdict]]:
+    """Every case's number and verdict, as soon as its last piece is there."""
+    tasks = [
+        Task(index, case.settings, piece)
+        for index, case in enumerate(cases)
+        for piece in case.check.pieces(case.settings)
+    ]
+    missing = [0] * len(cases)
+    for task in tasks:
+        missing[task.case] += 1
+    outcomes: list[dict[tuple[Any, ...], Outcome]] = [{} for _ in cases]
+    spent = [0.0] * len(cases)
+    for (index, _, piece), outcome, seconds in run_tasks(tasks, means):
+        outcomes[index][piece.key] = outcome
+        spent[index] += seconds
+        missing[index] -= 1
+        if not missing[index]:
+            check, settings = cases[index]
+            yield index, judge(check, settings, outcomes[index], spent[index], panels)
+            outcomes[index] = {}  # a calibration has thousands
+
+
+class Task(NamedTuple):
+    """One piece to compute; ``case`` is the caller's number."""
+
+    case: int
+    settings: Settings
+    piece: Piece
+
+    @property
+    def weight(self) -> int:
+        """Cost in thousandths: whole numbers add up to the bar's total."""
+        return max(1, round(1000 * self.piece.cost))
+
+
+def run_tasks(tasks: Sequence[Task], means: Means) -> Iterator[tuple[Task, Outcome, float]]:
+    """Every task with its outcome and the seconds it took, in any order."""
+    bar = tqdm(
+        total=sum(task.weight for task in tasks),
+        bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left",
+        leave=False,
+        disable=None if means.progress is None else not means.progress,
+    )
+    with bar:
+        for task, outcome, seconds in _outcomes(tasks, means):
+            bar.update(task.weight)
+            yield task, outcome, seconds
+
+
+def _outcomes(tasks: Sequence[Task], means: Means) -> Iterator[tuple[Task, Outcome, float]]:
+    """First what is kept, then what has to be computed, long pieces before short ones."""
+    kept, left = means.kept, []
+    for task in tasks:
+        found = kept.load(task.settings, task.piece) if kept else None
+        if found is None:
+            left.append(task)
+        else:
+            yield task, *found
+    if not left:
+        return
+    if len({task.case for task in left}) < 100:  # else cases are finished one after the other
+        left.sort(key=lambda task: -task.piece.cost)
+    with workers(min(means.jobs, len(left)), means.dask) as executor:
+        futures = {executor.submit(measure, task.settings, task.piece): task for task in left}
+        for future in completed(futures):
+            task = futures.pop(future)  # with what it holds
+            outcome, seconds = result(future)
+            if kept:
+                kept.save(task.settings, task.piece, outcome, seconds)
+            yield task, outcome, seconds
