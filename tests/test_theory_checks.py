@@ -14,7 +14,8 @@ from scipy import stats
 
 from theory_checks import __main__ as command
 from theory_checks import momentum_variance, neumann_bias, rate, report, statistics
-from theory_checks.harness import Settings, run_checks
+from theory_checks.harness import Settings
+from theory_checks.sweep import run_checks
 
 LAWS = (neumann_bias, momentum_variance)
 # A window of short runs: the exponents are off by less than the band of a user's own window.
@@ -23,7 +24,7 @@ SHORT = Settings(window=(6, 10))
 
 @pytest.mark.parametrize("check", LAWS, ids=lambda check: check.NAME)
 def test_law_holds(check):
-    (verdict,) = run_checks([check], Settings(seed=3), jobs=1, progress=False)
+    (verdict,) = run_checks([check], Settings(seed=3))
     assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
     assert check.false_alarm(Settings(), verdict.findings) < 1e-7
     assert check.power(Settings(), verdict.findings) > 0.95
@@ -35,33 +36,26 @@ def test_law_holds(check):
     ids=lambda value: value if isinstance(value, str) else value.NAME,
 )
 def test_law_kills(check, fault):
-    (verdict,) = run_checks([check], Settings(fault=fault), jobs=1, progress=False)
+    (verdict,) = run_checks([check], Settings(fault=fault))
     assert not verdict.passed
 
 
 def test_rate_holds():
-    (verdict,) = run_checks([rate], SHORT, jobs=1, progress=False)
+    (verdict,) = run_checks([rate], SHORT)
     assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
 
 
 @pytest.mark.parametrize("fault", rate.KILLS)
 def test_rate_kills(fault):
     settings = Settings(window=SHORT.window, fault=fault)
-    (verdict,) = run_checks([rate], settings, jobs=1, progress=False)
+    (verdict,) = run_checks([rate], settings)
     assert not verdict.passed
-
-
-def test_numbers_do_not_depend_on_jobs():
-    one, two = (
-        run_checks([momentum_variance], Settings(), jobs=jobs, progress=False) for jobs in (1, 2)
-    )
-    assert one[0].findings == two[0].findings
 
 
 @pytest.mark.parametrize("check", LAWS, ids=lambda check: check.NAME)
 def test_other_backend_same_findings(check):
     host, strict = (
-        run_checks([check], Settings(backend=backend), jobs=1, progress=False)[0].findings
+        run_checks([check], Settings(backend=backend))[0].findings
         for backend in ("numpy", "strict")
     )
     assert host == strict
@@ -166,7 +160,7 @@ def test_could_not_run_exits_2(arguments, message, capsys):
 
 
 def test_interrupt_exits_130(monkeypatch, capsys):
-    def interrupted(*_):
+    def interrupted(*_: object, **__: object):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "run_checks", interrupted)

@@ -1,137 +1,153 @@
 """``python -m theory_checks``: predicted and measured, side by side.
 
-Exit codes: 0 all checks passed, 1 a check failed, 2 could not run, 130 interrupted.
+Exit codes: 0 all passed, 1 a check failed, 2 could not run, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
-from theory_checks import backends, report
-from theory_checks.harness import Settings, run_checks
+from accbo.conformance.target import TargetError
+from theory_checks import backends, calibration, kill_matrix, page, report
+from theory_checks.harness import Settings
+from theory_checks.kept import Kept, default_folder
+from theory_checks.options import UsageError, chosen_checks, parser, settings_of
 from theory_checks.registry import CHECKS
+from theory_checks.sweep import Means, run_checks
+from theory_checks.workers import WorkerError
 
-
-class UsageError(Exception):
-    """What the user asked for cannot be done; the message says why."""
+COULD_NOT = (
+    UsageError,
+    TargetError,
+    CheckpointError,
+    WorkerError,
+    page.ReportError,
+    backends.BackendError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         if options.list:
             print(_listing())
             return 0
-        checks, settings = _checks(options.check), _settings(options)
-        for path in filter(None, (options.json,)):
-            report.check_writable(path)
-        start = time.perf_counter()
-        verdicts = run_checks(checks, settings, options.jobs)
-        seconds = time.perf_counter() - start
-        print(report.table(verdicts, settings, seconds))
-        if options.json:
-            document = report.document(verdicts, settings, options.jobs, seconds)
-            report.write_json(options.json, document)
+        settings = settings_of(options)
+        checks = chosen_checks(options.check, settings)
+        _check_outputs(options)
+        kept = _kept(options, settings, [check.NAME for check in checks])
+        if kept is not None:
+            settings = replace(settings, kept=kept.folder)
+        means = Means(options.jobs, options.dask, kept)
+        passed = _MODES[_mode(options)](options, checks, settings, means)
+        if kept is not None and options.keep is None:
+            kept.finish()
     except KeyboardInterrupt:
-        print("interrupted: no verdict", file=sys.stderr)
+        print("interrupted: no verdict; --resume goes on", file=sys.stderr)
         return 130
-    except (UsageError, backends.BackendError) as error:
+    except COULD_NOT as error:
         print(f"theory_checks: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"theory_checks: cannot write: {error}", file=sys.stderr)
         return 2
-    return 0 if all(verdict.passed for verdict in verdicts) else 1
+    return 0 if passed else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m theory_checks",
-        description="Measure the theory of AccBO and compare it with the prediction.",
-        epilog="Exit codes: 0 all passed, 1 a check failed, 2 could not run, 130 interrupted.",
-    )
-    parser.add_argument(
-        "--check",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help=f"only these: {', '.join(CHECKS)} (default: all)",
-    )
-    parser.add_argument(
-        "--profile",
-        choices=("quick", "full"),
-        default="quick",
-        help="quick: under a minute on two cores; full: more replicates, T to 2^16",
-    )
-    parser.add_argument(
-        "--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(backends.BACKENDS)}"
-    )
-    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of all noise (0)")
-    parser.add_argument(
-        "--jobs", type=_jobs, default=_cores(), metavar="N", help="processes (%(default)s)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings there")
-    parser.add_argument(
-        "--records", type=Path, metavar="DIR", help="keep the raw per-replicate curves there"
-    )
-    parser.add_argument(
-        "--fault", metavar="NAME", help="run the checks on this faulty AccBO: they should fail"
-    )
-    parser.add_argument("--list", action="store_true", help="list checks and faults, and stop")
-    group = parser.add_argument_group("instances of the rate check, with a band of 0.05")
-    group.add_argument("--dimension", type=int, metavar="D", help="d_x = d_y, from 2 to 20 (4)")
-    group.add_argument("--skew", type=float, metavar="P", help="p of the two-point noise (0.1)")
-    group.add_argument(
-        "--window", type=int, nargs=2, metavar=("LO", "HI"), help="T = 2^LO … 2^HI (8 13)"
-    )
-    return parser
+def _mode(options: argparse.Namespace) -> str:
+    if options.kill_matrix:
+        return "kill matrix"
+    return "checks" if options.calibrate is None else "calibration"
 
 
-def _checks(names: Sequence[str] | None) -> list[Any]:
-    chosen = list(dict.fromkeys(names or CHECKS))
-    return [CHECKS[_known(name, "check", CHECKS)] for name in chosen]
+def _run(options: argparse.Namespace, checks: list[Any], settings: Settings, means: Means) -> bool:
+    start = time.perf_counter()
+    verdicts = run_checks(checks, settings, means, panels=options.report is not None)
+    seconds = time.perf_counter() - start
+    print(report.table(verdicts, settings, seconds))
+    content = report.document(verdicts, settings, means.jobs, seconds)
+    if options.json:
+        report.write_json(options.json, content)
+    if options.junit:
+        report.write_text(options.junit, report.junit(verdicts))
+    if options.report:
+        html = page.page(verdicts, settings, means.jobs, seconds)
+        report.write_text(options.report / "index.html", html)
+        report.write_text(options.report / "junit.xml", report.junit(verdicts))
+        report.write_json(options.report / "findings.json", content)
+        print(f"report: {options.report / 'index.html'}")
+    return all(verdict.passed for verdict in verdicts)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    if options.fault is not None:
-        _known(options.fault, "fault", FAULTS)
-    if options.dimension is not None and not 2 <= options.dimension <= 20:
-        raise UsageError(f"--dimension must lie in 2 … 20, got {options.dimension}")
-    if options.skew is not None and not 0 < options.skew < 1:
-        raise UsageError(f"--skew must lie in (0, 1), got {options.skew:g}")
-    if options.window and not 4 <= options.window[0] < options.window[1] <= 20:
-        raise UsageError(f"--window needs 4 <= LO < HI <= 20, got {options.window}")
-    backends.like(options.backend)  # fails here, not in every worker
-    if options.records:
-        options.records.mkdir(parents=True, exist_ok=True)
-        report.check_writable(options.records / "records")
-    return Settings(
-        profile=options.profile,
-        backend=options.backend,
-        seed=options.seed,
-        fault=options.fault,
-        dimension=options.dimension,
-        skew=options.skew,
-        window=tuple(options.window) if options.window else None,
-        records=options.records,
-    )
+def _calibrate(
+    options: argparse.Namespace, checks: list[Any], settings: Settings, means: Means
+) -> bool:
+    found = calibration.calibrate(checks, settings, options.calibrate, means)
+    print(calibration.table(found))
+    if options.json:
+        environment = report.environment(settings, means.jobs, [check.NAME for check in checks])
+        document = {"environment": environment, "calibration": calibration.document(found)}
+        report.write_json(options.json, document)
+    return all(each.passed for each in found)
 
 
-def _known(name: str, kind: str, known: Any) -> str:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
-    return name
+def _kill(options: argparse.Namespace, checks: list[Any], settings: Settings, means: Means) -> bool:
+    names = [check.NAME for check in checks]
+    lacking = kill_matrix.missing()
+    columns = [
+        name
+        for name in kill_matrix.columns()
+        if name not in lacking and (name in names or (name not in CHECKS and not options.check))
+    ]
+    for column, package in lacking.items():
+        print(f"left out: {column}, which needs {package}", file=sys.stderr)
+    faults = list(FAULTS) if settings.fault is None else [settings.fault]
+    matrix, seconds = kill_matrix.run(settings, means, faults, columns)
+    print(kill_matrix.table(matrix, seconds))
+    if options.json:
+        environment = report.environment(settings, means.jobs, names)
+        document = {"environment": environment, **kill_matrix.document(matrix, seconds)}
+        report.write_json(options.json, document)
+    whole = not options.check and settings.fault is None and not lacking
+    return not (whole and kill_matrix.complaints(matrix))
+
+
+_MODES = {"checks": _run, "calibration": _calibrate, "kill matrix": _kill}
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Fail now rather than after the work."""
+    for path in filter(None, (options.json, options.junit)):
+        report.check_writable(path)
+    for folder in filter(None, (options.report, options.records)):
+        report.make_folder(folder)
+    if options.report:
+        page.check()
+
+
+def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> Kept | None:
+    """Where finished pieces are kept; nowhere, with a word about it, if that cannot be."""
+    what = {"mode": _mode(options), "seeds": options.calibrate, "checks": names}
+    what |= settings.numbers()
+    named = options.keep or (options.resume if isinstance(options.resume, Path) else None)
+    kept = Kept(named or default_folder(what))
+    try:
+        kept.start(what, resume=options.resume is not None)
+    except OSError as error:
+        if options.keep or options.resume is not None:
+            raise
+        print(f"theory_checks: pieces are not kept: {error}", file=sys.stderr)
+        return None
+    return kept
 
 
 def _listing() -> str:
@@ -139,24 +155,6 @@ def _listing() -> str:
     lines.append("")
     lines.extend(f"{fault.name:36} {fault.wrong}" for fault in FAULTS.values())
     return "\n".join(lines)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be >= 0, got {value}")
-    return value
-
-
-def _jobs(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be >= 1, got {value}")
-    return value
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ class Piece:
 
 Outcome = dict[str, np.ndarray]
 DIVERGED = "diverged"
+LONG = 8.0  # cost, about seconds, from which a run keeps itself
 
 
 class Check(Protocol):
@@ -157,9 +158,9 @@ def judge(
 
 def run_checkpoint(settings: Settings, piece: Piece) -> Path | None:
     """Where a long run inside ``piece`` keeps itself; a fault's own memory cannot be kept."""
-    if settings.kept is None or settings.fault is not None:
+    if settings.kept is None or settings.fault is not None or piece.cost < LONG:
         return None
-    return settings.kept / f"{piece.file_name}.run.npz"
+    return settings.kept / f"{piece.file_name}-{settings.seed}.run.npz"
 
 
 def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]) -> None:

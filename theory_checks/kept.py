@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,14 +27,22 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def start(self, resume: bool) -> None:
-        """Make the folder; without ``resume`` what an earlier run left in it is deleted."""
+    def start(self, run: Mapping[str, Any], resume: bool) -> None:
+        """Make the folder of the run that ``run`` (JSON values) describes.
+
+        Without ``resume`` what an earlier run left in it is deleted; with it, raises
+        ``CheckpointError`` where the folder is another run's.
+        """
         if self.folder.exists() and not self.folder.is_dir():
             raise checkpoint.CheckpointError(f"{self.folder} is a file; pieces need a folder")
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not resume:
+        head = self.folder / "run.npz"
+        if resume and head.exists():
+            checkpoint.expect_settings(self.folder, checkpoint.load(head, "theory run")[0], run)
+        elif not resume:
             for path in self.folder.glob("*.npz"):
                 path.unlink(missing_ok=True)
+        checkpoint.save(head, "theory run", run, {})
 
     def load(self, settings: Settings, piece: Piece) -> tuple[Outcome, float] | None:
         """The outcome of a finished piece and its seconds; None where it is still to do.
@@ -49,9 +59,13 @@ class Kept:
 
     def save(self, settings: Settings, piece: Piece, outcome: Outcome, seconds: float) -> None:
         """Keep a finished piece; raises ``OSError`` naming the file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         arrays = {**outcome, SECONDS: np.asarray(seconds)}
-        checkpoint.save(self._path(settings, piece), KIND, _settings(settings, piece), arrays)
+        what = (self._path(settings, piece), KIND, _settings(settings, piece), arrays)
+        try:
+            checkpoint.save(*what)
+        except FileNotFoundError:  # the same command, run beside this one, is done and tidied up
+            self.folder.mkdir(parents=True, exist_ok=True)
+            checkpoint.save(*what)
 
     def finish(self) -> None:
         """Delete what is no longer needed."""
@@ -63,10 +77,10 @@ class Kept:
         return self.folder / f"{piece.file_name}-{settings.seed}{fault}.npz"
 
 
-def default_folder(*what: object) -> Path:
-    """A folder in the user's cache for the run that ``what`` describes."""
+def default_folder(run: Mapping[str, Any]) -> Path:
+    """A folder in the user's cache for the run that ``run`` describes."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "accbo" / f"theory-checks-{_digest(json.dumps(what))}"
+    return Path(cache) / "accbo" / f"theory-checks-{_digest(json.dumps(run))}"
 
 
 def _settings(settings: Settings, piece: Piece) -> dict[str, object]:

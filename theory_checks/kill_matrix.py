@@ -29,6 +29,9 @@ NEEDS = {"relation: derivatives": "jax", COMPARISON: "msgspec"}  # extras of the
 
 Matrix = dict[str, dict[str, bool]]
 
+UNSEEN: dict[str, str] = {}  # faults that no law and no relation can see, with the reason
+WORTH: dict[str, str] = {}  # columns that catch nothing a cheaper one misses, with their worth
+
 
 def columns() -> list[str]:
     """Every column: the theory checks, the relations, and the comparison of single steps."""
@@ -65,6 +68,66 @@ def run(
         for fault in faults
     }
     return matrix, seconds
+
+
+def complaints(matrix: Matrix) -> list[str]:
+    """What is missing: faults that no law sees, columns that see nothing."""
+    names = list(next(iter(matrix.values())))
+    found = [
+        f"{fault} is seen by no law and no relation"
+        for fault, row in matrix.items()
+        if fault not in UNSEEN and not any(row[name] for name in names if name != COMPARISON)
+    ]
+    found += [
+        f"{name} sees no fault" for name in names if not any(row[name] for row in matrix.values())
+    ]
+    return found
+
+
+def redundant(matrix: Matrix, seconds: dict[str, float]) -> list[str]:
+    """Columns all of whose faults some cheaper column sees too."""
+    by_cost = sorted(seconds, key=lambda name: seconds[name])
+    found: list[str] = []
+    seen: set[str] = set()
+    for name in by_cost:
+        mine = {fault for fault, row in matrix.items() if row[name]}
+        if mine <= seen:
+            found.append(name)
+        seen |= mine
+    return found
+
+
+def table(matrix: Matrix, seconds: dict[str, float]) -> str:
+    """The matrix as text: a numbered column each, then what the numbers are."""
+    names = list(seconds)
+    width = max(map(len, matrix))
+    lines = [" " * width + "".join(f"{index:>3}" for index in range(1, len(names) + 1))]
+    for fault, row in matrix.items():
+        lines.append(f"{fault:{width}}" + "".join("  x" if row[name] else "  ." for name in names))
+    lines.append("")
+    spare = redundant(matrix, seconds)
+    for index, name in enumerate(names, 1):
+        count = sum(row[name] for row in matrix.values())
+        note = (
+            f"; catches nothing a cheaper column misses: {WORTH[name]}"
+            if (name in spare and name in WORTH)
+            else ""
+        )
+        lines.append(f"{index:3} {name}: {count} faults, {seconds[name]:.1f} core-seconds{note}")
+    lines += [f"not seen by a law, {fault}: {reason}" for fault, reason in UNSEEN.items()]
+    if len(matrix) > 1:
+        lines += complaints(matrix)
+    return "\n".join(lines)
+
+
+def document(matrix: Matrix, seconds: dict[str, float]) -> dict[str, Any]:
+    """The matrix as JSON values."""
+    return {
+        "matrix": matrix,
+        "seconds": {name: round(spent, 1) for name, spent in seconds.items()},
+        "unseen": {fault: reason for fault, reason in UNSEEN.items() if fault in matrix},
+        "worth": {name: WORTH.get(name, "") for name in redundant(matrix, seconds)},
+    }
 
 
 def measure(settings: Settings, piece: Piece) -> Outcome:

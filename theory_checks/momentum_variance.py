@@ -4,8 +4,8 @@ Claim       e_t = m_t − ∇F(x_t) has mean 0 and V_t = β²V_{t−1} + (1−β
             per coordinate, V_0 = s0² + s1²x_0²; at rest with s1 = 0, V∞ = (1−β)/(1+β)·s0². A
             moving average has the SAME V∞ but lags a gradient that drifts by d a step by
             β/(1−β)·d, where the recursive momentum lags by 0.
-Regime      AccBO itself with its upper step replaced by a prescribed drift, so that the path
-            does not depend on the noise; C = 0 and w = 1, so that ∇Φ = x.
+Regime      AccBO itself on a prescribed path, so that the path does not depend on the noise;
+            C = 0 and w = 1, so that ∇Φ = x.
 Statistic   R replicates × d coordinates of e_t: mean of e²/V, mean of e.
 Rule        Gaussian noise makes e_t exactly Gaussian: two-sided χ² and z tests.
 """

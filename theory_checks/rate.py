@@ -347,7 +347,7 @@ def problem_of(variant: Variant, settings: Settings) -> Any:
 @functools.lru_cache(maxsize=4)
 def _own_problem(target: str) -> Any:
     """The user's problem; raises ``TargetError`` unless it has what the check needs."""
-    problem = load_target(target)()
+    problem = _call(target)
     missing = [
         name
         for name in ("constants", "hypergradient", "solution")
@@ -358,9 +358,18 @@ def _own_problem(target: str) -> Any:
     return problem
 
 
+def _call(target: str, *arguments: Any) -> Any:
+    """What the user's function returns; raises ``TargetError`` where it raises."""
+    function = load_target(target)
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise TargetError(f"{target} raised {type(error).__name__}: {error}") from error
+
+
 def _schedule(variant: Variant, settings: Settings, problem: Any, steps: int) -> Schedule:
     if settings.schedule is not None and variant.user:
-        schedule = load_target(settings.schedule)(problem.constants, steps)
+        schedule = _call(settings.schedule, problem.constants, steps)
         if not isinstance(schedule, Schedule):
             raise TargetError(
                 f"{settings.schedule} returned a {type(schedule).__name__}; expected an "
@@ -385,7 +394,7 @@ def stationary_point(problem: Any) -> np.ndarray:
     found = root(problem.hypergradient, np.zeros(problem.d_x), tol=1e-12)
     residual = float(np.linalg.norm(problem.hypergradient(found.x)))
     if not residual < 1e-8:
-        raise RuntimeError(f"no stationary point found: ‖∇Φ‖ = {residual:.1e}")
+        raise TargetError(f"no stationary point of Φ found from x = 0: ‖∇Φ‖ = {residual:.1e}")
     return np.asarray(found.x)
 
 

@@ -7,13 +7,14 @@ import json
 import math
 import os
 import platform
-import sys
+import shlex
 import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import accbo
 from theory_checks.harness import Settings, Verdict
@@ -62,7 +63,7 @@ def document(
     """The JSON document of schema ``accbo-theory/1``."""
     return {
         "schema": SCHEMA,
-        "environment": environment(settings, jobs),
+        "environment": environment(settings, jobs, [verdict.check.NAME for verdict in verdicts]),
         "seconds": round(seconds, 3),
         "checks": [
             {
@@ -82,7 +83,17 @@ def document(
     }
 
 
-def environment(settings: Settings, jobs: int) -> dict[str, Any]:
+def command(settings: Settings, checks: Sequence[str]) -> str:
+    """The command line that yields the same numbers."""
+    words = ["python -m theory_checks --check", *checks]
+    for name, value in settings.numbers().items():
+        if value != getattr(Settings(), name):
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{name}", *(shlex.quote(str(each)) for each in values)]
+    return " ".join(words)
+
+
+def environment(settings: Settings, jobs: int, checks: Sequence[str]) -> dict[str, Any]:
     """Where, with what and how the checks ran."""
     return {
         "accbo": accbo.__version__,
@@ -91,30 +102,63 @@ def environment(settings: Settings, jobs: int) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": "python -m theory_checks " + " ".join(sys.argv[1:]),
-        "profile": settings.profile,
-        "backend": settings.backend,
-        "seed": settings.seed,
-        "fault": settings.fault,
-        "dimension": settings.dimension,
-        "skew": settings.skew,
-        "window": list(settings.window) if settings.window else None,
+        "command": command(settings, checks),
+        **settings.numbers(),
         "jobs": jobs,
     }
 
 
+def junit(verdicts: Sequence[Verdict]) -> str:
+    """The findings as JUnit XML: a suite a check, a case a finding."""
+    root = ElementTree.Element("testsuites", name="theory_checks")
+    for verdict in verdicts:
+        name, findings = verdict.check.NAME, verdict.findings
+        failures = sum(not finding.passed for finding in findings)
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=name,
+            time=f"{verdict.seconds:.3f}",
+            tests=str(len(findings)),
+            failures=str(failures),
+            errors="0",
+        )
+        for finding in findings:
+            case = ElementTree.SubElement(suite, "testcase", classname=name, name=finding.quantity)
+            if not finding.passed:
+                text = f"predicted {finding.predicted:g}, measured {finding.measured:g}"
+                ElementTree.SubElement(case, "failure", message=f"{text}; {finding.rule}")
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write atomically: a reader sees the old file or the whole new one."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write atomically, in UTF-8; raises ``OSError`` naming the file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False, allow_nan=False)
-            file.write("\n")
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder unless it is there; raises ``OSError`` unless files can be put in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(path)) from None
+    check_writable(path / "probe")
 
 
 def check_writable(path: Path) -> None:

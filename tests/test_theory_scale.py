@@ -1,0 +1,168 @@
+"""Sweeps: the same numbers on any workers, and runs that go on after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accbo import CheckpointError, checkpoint
+from theory_checks import __main__ as command
+from theory_checks import momentum_variance, neumann_bias
+from theory_checks.harness import Piece, Settings
+from theory_checks.kept import Kept
+from theory_checks.sweep import Means, run_checks
+
+ROOT = Path(__file__).parents[1]
+LAWS = [momentum_variance, neumann_bias]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No test looks at what another one keeps."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    return cache
+
+
+def without_times(path: Path) -> dict[str, Any]:
+    document = json.loads(path.read_text())
+    del document["seconds"], document["environment"]["date"]
+    for check in document["checks"]:
+        del check["seconds"]
+    return document
+
+
+# --- the same numbers -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("means", [Means(jobs=2), Means(jobs=2, dask="local")])
+def test_numbers_do_not_depend_on_the_workers(means: Means) -> None:
+    pytest.importorskip("distributed")
+    here, there = (run_checks(LAWS, Settings(), each) for each in (Means(), means))
+    assert [verdict.findings for verdict in here] == [verdict.findings for verdict in there]
+
+
+def test_kept_pieces_are_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means = Means(kept=Kept(tmp_path / "kept"))
+    whole = run_checks([neumann_bias], Settings(), means)
+    monkeypatch.setattr(neumann_bias, "measure", None)
+    again = run_checks([neumann_bias], Settings(), means)
+    assert whole[0].findings == again[0].findings
+
+
+# --- killed and resumed -----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("where", [[], ["--dask", "local"]], ids=["processes", "dask"])
+def test_killed_three_times_and_resumed(tmp_path: Path, where: list[str]) -> None:
+    if where:
+        pytest.importorskip("distributed")
+    whole, resumed = tmp_path / "whole.json", tmp_path / "resumed.json"
+    arguments = ["--check", "neumann_bias", "momentum_variance", "--seed", "5", "--jobs", "2"]
+    assert command.main([*arguments, "--json", str(whole)]) == 0
+    argv = [sys.executable, "-m", "theory_checks", *arguments, *where, "--json", str(resumed)]
+    drawn = random.Random(len(where))
+    for attempt in range(3):
+        extra = ["--resume"] if attempt else []
+        process = subprocess.Popen([*argv, *extra], cwd=ROOT, start_new_session=True)
+        time.sleep(drawn.uniform(0.8, 3.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    last = subprocess.run(
+        [*argv, "--resume"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert last.returncode == 0, last.stderr
+    assert without_times(whole) == without_times(resumed)
+
+
+def test_what_was_kept_goes_when_the_run_is_done(own_cache: Path) -> None:
+    assert command.main(["--check", "neumann_bias", "--jobs", "1"]) == 0
+    assert list((own_cache / "accbo").iterdir()) == []
+
+
+def test_a_folder_of_ones_own_stays(tmp_path: Path) -> None:
+    keep = ["--keep", str(tmp_path / "kept")]
+    assert command.main(["--check", "neumann_bias", "--jobs", "1", *keep]) == 0
+    assert len(list((tmp_path / "kept").glob("*.npz"))) == 1 + len(neumann_bias.pieces(Settings()))
+
+
+# --- files that do not fit --------------------------------------------------------------------
+
+PIECE = Piece("neumann_bias", ("sampled", "chained", 0), 0.5)
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.save(Settings(), PIECE, {"draws": np.ones(3)}, 1.0)
+    assert kept.load(Settings(), PIECE) is not None
+    with pytest.raises(CheckpointError, match="profile was 'quick', now it is 'full'"):
+        kept.load(Settings(profile="full"), PIECE)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "damaged"),
+        (lambda path: path.write_bytes(b""), "damaged"),
+        (lambda path: newer(path), "newer accbo"),
+    ],
+)
+def test_bad_resume_files_exit_2(tmp_path: Path, damage: Any, message: str, capsys: Any) -> None:
+    keep = tmp_path / "kept"
+    arguments = ["--check", "neumann_bias", "--jobs", "1"]
+    assert command.main([*arguments, "--keep", str(keep)]) == 0
+    damage(sorted(keep.glob("neumann*.npz"))[0])
+    assert command.main([*arguments, "--resume", str(keep)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_of_another_run_exits_2(tmp_path: Path, capsys: Any) -> None:
+    arguments = ["--check", "neumann_bias", "--jobs", "1"]
+    assert command.main([*arguments, "--keep", str(tmp_path)]) == 0
+    assert command.main([*arguments, "--seed", "1", "--resume", str(tmp_path)]) == 2
+    assert "belongs to other settings: seed was 0, now it is 1" in capsys.readouterr().err
+
+
+def newer(path: Path) -> None:
+    settings, arrays = checkpoint.load(path, "theory piece")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "VERSION", 99)
+        checkpoint.save(path, "theory piece", settings, arrays)
+
+
+def test_resume_from_a_file_exits_2(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "file").write_text("")
+    assert command.main(["--check", "neumann_bias", "--resume", str(tmp_path / "file")]) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_a_dask_address_that_does_not_answer_exits_2(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("theory_checks.workers.PATIENCE", 1)
+    assert command.main(["--check", "neumann_bias", "--dask", "tcp://127.0.0.1:9"]) == 2
+    assert "no Dask scheduler answers at 'tcp://127.0.0.1:9'" in capsys.readouterr().err
+
+
+def test_a_lost_worker_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("theory_checks.sweep.measure", _die)
+    assert command.main(["--check", "neumann_bias", "--jobs", "2"]) == 2
+    assert "a worker ended before its work was done" in capsys.readouterr().err
+
+
+def _die(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

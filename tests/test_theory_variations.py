@@ -1,0 +1,93 @@
+"""A theorist's own schedule, noise and problem, without editing the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from theory_checks import __main__ as command
+from theory_checks import rate
+from theory_checks.harness import Settings
+
+OWN = """
+import numpy as np
+from accbo import problems, schedules
+from accbo.problems import LowerNoise, UpperNoise
+
+def problem():
+    return problems.quadratic(
+        (1.0, 1.3), 3, coupling=0.5,
+        noise_upper=UpperNoise(0.4, 0.1, 0.4, 0.1), noise_lower=LowerNoise(0.4),
+    )
+
+def slow(constants, steps):  # a moving average's: the rate is lost
+    return schedules.moving_average(constants, steps=steps)
+
+def same(constants, steps):
+    return schedules.accbo(constants, steps=steps)
+
+def no_schedule(constants, steps):
+    return 3
+
+def broken(constants, steps):
+    return 1 / 0
+
+def bare():
+    return object()
+"""
+SHORT = ["--check", "rate", "--window", "6", "10", "--jobs", "1"]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    return str(path)
+
+
+@pytest.mark.parametrize("option", [["--problem", "problem"], ["--schedule", "same"]])
+def test_own_instances_keep_the_rate(own: str, option: list[str], capsys: Any) -> None:
+    assert command.main([*SHORT, option[0], f"{own}:{option[1]}"]) == 0
+    printed = capsys.readouterr().out
+    assert ("own problem" in printed) == (option[0] == "--problem")
+
+
+def test_a_schedule_that_loses_the_rate_fails(own: str) -> None:
+    assert command.main([*SHORT, "--schedule", f"{own}:slow"]) == 1
+
+
+def test_another_law_of_noise(capsys: Any) -> None:
+    assert command.main([*SHORT, "--noise", "two_point:0.3"]) == 0
+    assert "exponent, AccBO, two_point" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--noise", "gaussian"], "unknown law of noise 'gaussian'"),
+        (["--noise", "two_point:2"], "P in (0, 1)"),
+        (["--noise", "normal:0.1"], "P in (0, 1)"),
+        (["--schedule", "nowhere:f"], "there is no module nowhere"),
+        (["--schedule", "{own}:sam"], "did you mean same?"),
+        (["--schedule", "{own}:no_schedule"], "returned a int; expected an accbo.schedules.Sch"),
+        (["--schedule", "{own}:broken"], "broken raised ZeroDivisionError: division by zero"),
+        (["--problem", "{own}:bare"], "without ['constants', 'hypergradient', 'solution']"),
+        (["--problem", "{own}:problem", "--noise", "sign"], "brings its own noise"),
+    ],
+)
+def test_bad_variations_exit_2(own: str, arguments: list[str], message: str, capsys: Any) -> None:
+    assert command.main([*SHORT, *(each.format(own=own) for each in arguments)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_check_that_does_not_allow_it_says_so(own: str, capsys: Any) -> None:
+    assert command.main(["--check", "neumann_bias", "--schedule", f"{own}:same"]) == 2
+    assert "neumann_bias does not allow --schedule; allowed for: rate" in capsys.readouterr().err
+
+
+def test_under_a_fault_only_the_curves_that_it_concerns_are_measured() -> None:
+    every, few = (rate.variants(Settings(fault=fault)) for fault in (None, "clipping"))
+    assert all(variant.user for variant in few.values())
+    assert len(few) < len(every)
