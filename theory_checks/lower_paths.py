@@ -1,0 +1,397 @@
+"""AccBO's lower level on prescribed paths, with noise and without it.
+
+The pieces of ``lower_tracking`` that run whole trajectories. The lower level's path is the
+same in both orders: y_{t+1} is computed from x_t in both.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from accbo import AccBO, Tape, move, run
+from accbo._arrays import asarray, to_host
+from accbo.problems import LowerNoise, Quadratic, quadratic
+from accbo.sampling import random_matrix
+from theory_checks import lower_theory as theory
+from theory_checks.backends import like
+from theory_checks.gaussian import predicted_covariance, predicted_mean, whiten
+from theory_checks.harness import Outcome, Settings
+from theory_checks.prescribed import OnPath
+from theory_checks.statistics import ALPHA, Finding, equal_mean, equal_variance, exact
+
+ADDITIVE, LOWER_SCALE = 0.9, 0.7
+SIGMA = ADDITIVE * LOWER_SCALE
+SPECTRUM = (0.4, 1.0, 2.5)
+COPIES = 4  # of every eigenvalue of the diagonal H: independent samples of one law
+START, DRIFT = np.array([0.9, -0.5]), np.array([0.03, 0.02])
+DIRECTION = np.array([1.0, 0.4])  # y* = u·x in every coordinate of the diagonal H
+WARM_START = 3
+TERMS, SCALE = 3, 1.2  # Q, and l over the largest curvature
+# sums of dozens of terms of the size of y, every rounding damped by 0.93 a step or more
+ROUNDING = 1e-13
+
+
+class Path(NamedTuple):
+    """A lower level, the declared conventions, and the states that are judged."""
+
+    full: bool  # H and C full matrices, or H diagonal with ``COPIES`` of each eigenvalue
+    moments: tuple[int, ...]  # values of t
+    step_size: float = 0.17
+    momentum: float = 0.62
+    averaging: float = 0.23
+    order: str = "simultaneous"
+    period: int | None = None
+    lower_steps: int = 1
+
+
+PATHS = {
+    "diagonal": Path(False, (2, 9, 90)),
+    "SGD": Path(False, (140,), step_size=0.37, momentum=0.0, averaging=1.0),
+    "simultaneous": Path(True, (2, 9, 60)),
+    "sequential": Path(True, (2, 9, 60), order="sequential"),
+    "Option II": Path(True, (1, 6, 32), order="sequential", period=3, lower_steps=4),
+}
+SHARE_ON = "simultaneous"  # the path whose runs are watched at every t
+SHARE = 0.05  # of runs that may exceed the bound: δ
+NEAR = 1 / 3  # of the bound: most runs come as near
+
+RECORD = {
+    "y": lambda state: state.y,
+    "y_previous": lambda state: state.y_previous,
+    "y_average": lambda state: state.y_average,
+}
+
+
+# --- instances ----------------------------------------------------------------------------
+
+
+def problem_of(path: Path) -> Quadratic:
+    """The quadratic of a path, on the host; its upper level is deterministic, ∇_y f is not 0."""
+    noise = LowerNoise(additive=ADDITIVE)
+    if path.full:
+        coupling = random_matrix(3, 2, 7)
+        return quadratic(SPECTRUM, 2, coupling=coupling, target=0.8, noise_lower=noise, seed=5)
+    spectrum = [h for h in SPECTRUM for _ in range(COPIES)]
+    coupling = np.outer(spectrum, DIRECTION)
+    return quadratic(spectrum, 2, coupling=coupling, rotate=False, target=0.8, noise_lower=noise)
+
+
+def algorithm_of(path: Path, problem: Any) -> AccBO:
+    """AccBO with the lower level of a path."""
+    return AccBO(
+        lower_step_size=path.step_size,
+        lower_momentum=path.momentum,
+        averaging=path.averaging,
+        momentum=0.7,
+        upper_step_size=0.1,
+        neumann_terms=TERMS,
+        neumann_scale=SCALE * problem.constants.curvature,
+        period=path.period,
+        lower_steps=path.lower_steps,
+        order=path.order,
+    )
+
+
+def lower_of(path: Path, hessian: np.ndarray) -> theory.Lower:
+    """What the theory needs to know of a path."""
+    return theory.Lower(
+        hessian,
+        path.step_size,
+        path.momentum,
+        path.averaging,
+        SIGMA,
+        path.period,
+        path.lower_steps,
+    )
+
+
+def positions(steps: int) -> np.ndarray:
+    """x_0 … x_steps, ``(steps + 1, 2)``."""
+    return START + np.arange(steps + 1)[:, None] * DRIFT
+
+
+@functools.lru_cache(maxsize=8)
+def laws(name: str) -> tuple[tuple[theory.Law, ...], np.ndarray]:
+    """The laws of v_0 … v_T of a path, and y*(x_0) … y*(x_T) ``(T + 1, d_y)``.
+
+    The diagonal path is one of a single copy of each eigenvalue: its coordinates are alike.
+    """
+    path = PATHS[name]
+    steps = path.moments[-1]
+    problem = problem_of(path)
+    hessian, response = problem.hessian, problem.response
+    if not path.full:
+        hessian, response = hessian[::COPIES, ::COPIES], response[::COPIES]
+    targets = positions(steps) @ response.T
+    found = theory.path_laws(
+        lower_of(path, hessian), np.zeros(len(hessian)), targets[:-1], WARM_START
+    )
+    return tuple(found), targets
+
+
+# --- measurements -------------------------------------------------------------------------
+
+
+def measure_noise(settings: Settings, name: str, first: int, replicates: int) -> Outcome:
+    """Samples of v at the moments, ``(moments, R, 3, d_y)``; per t, what the pictures need."""
+    found = _run(settings, name, replicates, LOWER_SCALE, first)
+    moments = np.array(PATHS[name].moments) - 1
+    samples = np.stack([found[part][moments] for part in RECORD], axis=-2)
+    if name == SHARE_ON:
+        return {"samples": samples, "excess": _excess(found["y_average"])}
+    if not PATHS[name].full:
+        _, targets = laws(name)
+        errors = [
+            targets[1:, None, :, None] - _by_eigenvalue(found[part]) for part in ("y", "y_average")
+        ]
+        both = np.stack(errors, axis=1)  # (T, 2, R, eigenvalues, copies)
+        return {
+            "samples": samples,
+            "lag": np.mean(both, axis=(2, 4)),
+            "square": np.mean(both**2, axis=(2, 4)),
+        }
+    return {"samples": samples}
+
+
+def measure_trajectory(settings: Settings, name: str) -> Outcome:
+    """v_1 … v_T without noise, ``(T, 3, d_y)``."""
+    found = _run(settings, name, 1, 0.0, 0)
+    return {"v": np.stack([found[part][:, 0] for part in RECORD], axis=1)}
+
+
+def _run(
+    settings: Settings, name: str, replicates: int, scale: float, first: int
+) -> dict[str, np.ndarray]:
+    path = PATHS[name]
+    seed = settings.seed * len(PATHS) + list(PATHS).index(name)
+    tape = Tape(seed, lower_scale=scale, first_replicate=first)
+    return curves(settings, path, problem_of(path), replicates, tape, path.moments[-1], RECORD)
+
+
+def curves(
+    settings: Settings,
+    path: Path,
+    problem: Any,
+    replicates: int,
+    noise: Any,
+    steps: int,
+    record: dict[str, Any],
+) -> dict[str, np.ndarray]:
+    """The records of the states 1 … ``steps`` on the host, ``(steps, R, d)``."""
+    here = like(settings.backend)
+    algorithm = settings.apply_fault(algorithm_of(path, problem))
+    x = asarray(np.broadcast_to(START, (replicates, 2)).copy(), here)
+    result = run(
+        OnPath(algorithm, asarray(DRIFT, here)),
+        move(problem, here),
+        x,
+        asarray(np.zeros((replicates, problem.d_y)), here),
+        steps=steps,
+        noise=noise,
+        warm_start=WARM_START,
+        record=record,
+    )
+    return {name: to_host(values) for name, values in result.records.items()}
+
+
+def _by_eigenvalue(values: np.ndarray) -> np.ndarray:
+    """Coordinates ``(..., 3·COPIES)`` as ``(..., 3, COPIES)``."""
+    return values.reshape(*values.shape[:-1], len(SPECTRUM), COPIES)
+
+
+def _excess(y_average: np.ndarray) -> np.ndarray:
+    """Largest ‖y* − ŷ_t‖/bound_t over t = 1 … T of every run, ``(R,)``."""
+    found, targets = laws(SHARE_ON)
+    steps = len(found) - 1
+    bounds = [
+        theory.radius(law, target, SHARE / steps)
+        for law, target in zip(found[1:], targets[1:], strict=True)
+    ]
+    errors = np.linalg.norm(targets[1:, None] - y_average, axis=-1)
+    return np.max(errors / np.array(bounds)[:, None], axis=0)
+
+
+def gathered(
+    found: dict[tuple[Any, ...], Outcome], name: str, key: tuple[Any, ...], axis: int = 0
+) -> np.ndarray:
+    """One array of all groups of replicates of a piece, in their order."""
+    groups = sorted(each for each in found if each[: len(key)] == key)
+    return np.concatenate([found[each][name] for each in groups], axis=axis)
+
+
+# --- decisions ----------------------------------------------------------------------------
+
+
+def judge_noise(name: str, samples: np.ndarray) -> list[Finding]:
+    """Mean and covariance of v; ``samples`` has shape ``(moments, R, 3, d_y)``."""
+    if name == "diagonal":
+        return _judge_eigenvalues(samples)
+    if name == "SGD":
+        return _judge_gradient(samples)
+    found, _ = laws(name)
+    findings = []
+    for moment, values in zip(PATHS[name].moments, samples, strict=True):
+        law, kept = found[moment], values.reshape(len(values), -1)
+        if PATHS[name].period is not None:  # y_{t−1} is a copy, judged as such
+            law, kept = _without_previous(law, kept)
+        white = whiten(kept, *law)
+        label = f"{name}, t = {moment}"
+        findings.append(predicted_mean(f"mean of v/prediction, {label}", white))
+        findings.append(predicted_covariance(f"covariance of v/prediction, {label}", white))
+    return findings
+
+
+def _without_previous(law: theory.Law, samples: np.ndarray) -> tuple[theory.Law, np.ndarray]:
+    size = len(law.mean) // 3
+    kept = np.r_[:size, 2 * size : 3 * size]
+    return theory.Law(law.mean[kept], law.covariance[np.ix_(kept, kept)]), samples[:, kept]
+
+
+def _judge_eigenvalues(samples: np.ndarray) -> list[Finding]:
+    """Lags, variances and the whole 3 × 3 covariance; at the last moment by closed forms."""
+    path, (found, targets) = PATHS["diagonal"], laws("diagonal")
+    findings = []
+    for moment, values in zip(path.moments, samples, strict=True):
+        for index, h in enumerate(SPECTRUM):
+            law, target = _of_eigenvalue(found[moment], index), targets[moment, index]
+            triples = np.moveaxis(_by_eigenvalue(values)[:, :, index], 1, -1).reshape(-1, 3)
+            label = f"h = {h}, t = {moment}"
+            lags, variances = target - law.mean, np.diag(law.covariance)
+            if moment == path.moments[-1]:
+                lags, variances = _closed(path, h, lags, variances)
+            for part, symbol in ((0, "y"), (2, "ŷ")):
+                errors = target - triples[:, part]
+                predicted, spread = float(lags[part]), float(variances[part])
+                deviation = math.sqrt(spread / len(errors))
+                findings.append(
+                    equal_mean(f"y* − {symbol}, {label}", predicted, np.mean(errors), deviation)
+                )
+                ratio = float(np.mean((errors - predicted) ** 2)) / spread
+                findings.append(
+                    equal_variance(f"Var {symbol}, {label}", spread, ratio, len(errors))
+                )
+            quantity = f"covariance of v/prediction, {label}"
+            findings.append(predicted_covariance(quantity, whiten(triples, *law)))
+    return findings
+
+
+def _closed(
+    path: Path, h: float, lags: np.ndarray, variances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lag of y and ŷ and variance of y in closed form, where the recursion has arrived."""
+    lower, drift = lower_of(path, np.array([[h]])), float(DIRECTION @ DRIFT)
+    behind = theory.lag(h, drift, path.step_size, path.momentum)
+    limit = np.array([behind, np.nan, behind + theory.average_lag(drift, path.averaging)])
+    _, covariance = theory.stationary(theory.step_of(h, lower), drift)
+    spread = np.diag(covariance).copy()
+    spread[0] = theory.variance(h, SIGMA, path.step_size, path.momentum)
+    assert np.allclose(lags[[0, 2]], limit[[0, 2]], rtol=1e-7, atol=0)
+    assert np.allclose(variances, spread, rtol=1e-9, atol=0)
+    return limit, spread
+
+
+def _judge_gradient(samples: np.ndarray) -> list[Finding]:
+    """SGD's lag and variance in closed form."""
+    path, (found, targets) = PATHS["SGD"], laws("SGD")
+    findings = []
+    for index, h in enumerate(SPECTRUM):
+        drift = float(DIRECTION @ DRIFT)
+        lag = theory.gradient_lag(h, drift, path.step_size)
+        spread = theory.gradient_variance(h, SIGMA, path.step_size)
+        law, target = _of_eigenvalue(found[-1], index), targets[-1, index]
+        assert abs(target - law.mean[0] - lag) < 1e-9 * lag
+        assert abs(law.covariance[0, 0] - spread) < 1e-9 * spread
+        errors = target - _by_eigenvalue(samples[-1])[:, 2, index].ravel()
+        deviation = math.sqrt(spread / len(errors))
+        findings.append(equal_mean(f"y* − ŷ of SGD, h = {h}", lag, np.mean(errors), deviation))
+        ratio = float(np.mean((errors - lag) ** 2)) / spread
+        findings.append(equal_variance(f"Var ŷ of SGD, h = {h}", spread, ratio, len(errors)))
+    return findings
+
+
+def _of_eigenvalue(law: theory.Law, index: int) -> theory.Law:
+    kept = np.arange(index, len(law.mean), len(law.mean) // 3)
+    return theory.Law(law.mean[kept], law.covariance[np.ix_(kept, kept)])
+
+
+def judge_trajectory(name: str, outcome: Outcome) -> list[Finding]:
+    """Without noise v_t is its mean, at every t."""
+    path, (found, targets) = PATHS[name], laws(name)
+    copies = 1 if path.full else COPIES
+    means = np.array([law.mean for law in found[1:]]).reshape(len(found) - 1, 3, -1)
+    parts = [0, 2] if path.period is not None else [0, 1, 2]
+    deviation = outcome["v"][:, parts] - np.repeat(means[:, parts], copies, axis=-1)
+    size = float(np.max(np.abs(targets)))
+    worst = deviation.ravel()[np.argmax(np.abs(deviation))]
+    findings = [exact(f"deviation of v without noise, {name}", 0.0, worst, ROUNDING * size)]
+    if path.period is not None:
+        findings += _judge_option_two(path, outcome["v"], found[0].mean, targets)
+    return findings
+
+
+def _judge_option_two(
+    path: Path, v: np.ndarray, start: np.ndarray, targets: np.ndarray
+) -> list[Finding]:
+    """Between refreshes y rests, and ŷ − y shrinks by 1 − τ an iteration."""
+    assert path.period is not None  # Option II
+    y = np.concatenate((start[None, : v.shape[-1]], v[:, 0]))  # y_0, y_1, …
+    moves = np.abs(np.diff(y, axis=0)).max(axis=-1)
+    refreshed = np.arange(len(moves)) % path.period == 0
+    averages, size = v[:, 2], float(np.max(np.abs(targets)))
+    kept = (1 - path.averaging) * (averages[:-1] - y[1:-1]) - (averages[1:] - y[2:])
+    copied = np.abs(v[1:, 1] - y[1:-1]).max()
+    return [
+        exact("move of y between refreshes", 0.0, float(moves[~refreshed].max()), 0.0),
+        Finding(
+            "smallest move of y at a refresh",
+            0.0,
+            float(moves[refreshed].min()),
+            None,
+            "above the prediction",
+            bool(moves[refreshed].min() > 0),
+        ),
+        exact("y_previous − y of the iteration before", 0.0, float(copied), 0.0),
+        exact(
+            "ŷ − y between refreshes, off (1 − τ)^k",
+            0.0,
+            float(np.abs(kept[~refreshed[1:]]).max()),
+            ROUNDING * size,
+        ),
+    ]
+
+
+def judge_share(excess: np.ndarray) -> list[Finding]:
+    """At most δ of the runs ever exceed the bound; most exceed a third: it says something."""
+    runs = len(excess)
+    above, near = int(np.sum(excess > 1)), int(np.sum(excess > NEAR))
+    low = _lower_end(above, runs)
+    high = 1 - _lower_end(runs - above, runs)
+    least = _lower_end(near, runs)
+    return [
+        Finding(
+            f"share of {runs} runs ever above the bound",
+            SHARE,
+            above / runs,
+            (low, high),
+            f"binomial test of at most the prediction, level {ALPHA:g}",
+            low <= SHARE,
+        ),
+        Finding(
+            "share of runs ever above a third of it",
+            0.5,
+            near / runs,
+            (least, 1.0),
+            f"binomial test of at least the prediction, level {ALPHA:g}",
+            least >= 0.5,
+        ),
+    ]
+
+
+def _lower_end(count: int, runs: int) -> float:
+    """The smallest share at which ``count`` or more of ``runs`` has probability ``ALPHA``."""
+    return float(stats.beta.ppf(ALPHA, count, runs - count + 1)) if count else 0.0

@@ -1,0 +1,179 @@
+"""What ``lower_tracking`` shows: six pictures of predicted and measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from theory_checks import lower_decrease as decrease
+from theory_checks import lower_paths as paths
+from theory_checks import lower_steps as steps
+from theory_checks import lower_theory as theory
+from theory_checks.harness import Outcome
+from theory_checks.panels import Curve, Panel
+
+Found = dict[tuple[Any, ...], Outcome]  # of one kind of piece
+SHOWN = 0  # the eigenvalue shown: the smallest, followed worst
+HALF = 2.58  # half a 99 % interval, in standard errors
+
+
+def pictures(found: Callable[[str], Found]) -> list[Panel]:
+    """All of them; ``found(kind)`` are the outcomes of that kind of piece."""
+    return [
+        *_transient(found("noise")),
+        _orders(found("rival")),
+        _without_noise(found("eigenvector")),
+        _contractions(found("contraction"), found("pairs")),
+        _share(found("noise")),
+    ]
+
+
+def _transient(found: Found) -> list[Panel]:
+    """Lag and variance of y and ŷ against t, on the smallest eigenvalue."""
+    laws, targets = paths.laws("diagonal")
+    size, h = len(paths.SPECTRUM), paths.SPECTRUM[SHOWN]
+    groups = [outcome for key, outcome in found.items() if key[0] == "diagonal"]
+    lag = np.mean([group["lag"][:, :, SHOWN] for group in groups], axis=0)
+    square = np.mean([group["square"][:, :, SHOWN] for group in groups], axis=0)
+    count = len(groups) * groups[0]["samples"].shape[1] * paths.COPIES
+    variance = (square - lag**2) * count / (count - 1)
+    every = np.unique(np.geomspace(1, len(lag), 24).astype(int))  # t
+    lags: list[Curve] = []
+    variances: list[Curve] = []
+    for part, (name, index) in enumerate((("y", SHOWN), ("ŷ", 2 * size + SHOWN))):
+        times = np.arange(1, len(laws))
+        mean = np.array([law.mean[index] for law in laws[1:]])
+        spread = np.array([law.covariance[index, index] for law in laws[1:]])
+        lags.append(Curve(f"{name}, recursion", times, targets[1:, SHOWN] - mean, predicted=True))
+        variances.append(Curve(f"{name}, recursion", times, spread, predicted=True))
+        at, spread_at = lag[every - 1, part], variance[every - 1, part]
+        half = HALF * np.sqrt(spread_at / count)
+        lags.append(Curve(f"{name}, measured", every, at, at - half, at + half))
+        half = HALF * spread_at * math.sqrt(2 / count)
+        around = (spread_at - half, spread_at + half)
+        variances.append(Curve(f"{name}, measured", every, spread_at, *around))
+    return [
+        Panel(
+            "Lag on a drifting path",
+            f"Mean of y* − y and of y* − ŷ for the eigenvalue {h}, with 99 % intervals, on the "
+            "mean of the linear recursion: y settles at c[1 − (1 − αh)γ]/(αh), ŷ at "
+            "c(1 − τ)/τ more.",
+            "t",
+            "y* minus iterate",
+            lags,
+            log_x=True,
+        ),
+        Panel(
+            "Variance below",
+            f"Variance of y and ŷ for the eigenvalue {h}, with 99 % intervals, on the recursion "
+            "of the covariance. ŷ is the quieter of the two: that is what averaging buys.",
+            "t",
+            "variance",
+            variances,
+            log_x=True,
+            log_y=True,
+        ),
+    ]
+
+
+def _orders(found: Found) -> Panel:
+    """Root mean square of y* − ŷ against ε, of AccBO's lower level and of SGD."""
+    curves = []
+    line = 2.0 ** np.arange(-7, 0)
+    sizes = 2.0 ** np.array(steps.EXPONENTS)
+    for name, rival in steps.RIVALS.items():
+        errors = []
+        for epsilon in line:
+            step = theory.step_of(steps.MU, steps.lower_of(name, epsilon))
+            lag, covariance = theory.stationary(step, steps.PACE * epsilon**2)
+            errors.append(math.hypot(lag[2], math.sqrt(covariance[2, 2])))
+        curves.append(Curve(f"{rival.label}, stationary law", line, errors, predicted=True))
+        samples = [paths.gathered(found, "error", (name, power)) for power in steps.EXPONENTS]
+        squares = np.array([np.mean(sample**2) for sample in samples])
+        error = np.array([np.std(sample**2) / math.sqrt(sample.size) for sample in samples])
+        ends = (np.sqrt(squares - HALF * error), np.sqrt(squares + HALF * error))
+        curves.append(Curve(f"{rival.label}, measured", sizes, np.sqrt(squares), *ends))
+    return Panel(
+        "Tracking error against ε",
+        "α = ε², drift and variance as ε² and ε, on the μ-eigenvector, after 4/(μα) steps (SGD at "
+        "equal α has then 98 % of its lag). AccBO's lower level falls as ε, SGD at equal α not at "
+        "all. SGD at ½√(α/μ) falls as ε too: acceleration is not what buys the order.",
+        "ε",
+        "root mean square of y* − ŷ",
+        curves,
+        log_x=True,
+        log_y=True,
+    )
+
+
+def _without_noise(found: Found) -> Panel:
+    """e_n² on the μ-eigenvector, its law, and the tempting claim."""
+    n, s = np.arange(decrease.STEPS + 1), decrease.RATES[0]
+    squares = found[0, 0]["y"][:, 0] ** 2
+    published = np.array(list(decrease.WORST))
+    worst = np.array([each.square for each in decrease.WORST.values()])
+    return Panel(
+        "Without noise, at a fixed x",
+        "‖e_n‖²/‖e_0‖² at αl = 1, μ = 0.1, on the μ-eigenvector: exactly (1 + ns)²(1 − s)^(2n). "
+        "It starts above (1 − s)^n, which is therefore no bound, and ends far below. The worst "
+        "function of all, by performance estimation, stays above that claim longer.",
+        "n",
+        "‖e_n‖²/‖e_0‖²",
+        [
+            Curve(
+                "(1 + ns)²(1 − s)^(2n)", n, theory.error_without_noise(n, s) ** 2, predicted=True
+            ),
+            Curve("the claim (1 − s)^n", n, (1 - s) ** n, predicted=True),
+            Curve("AccBO's warm start and steps", n[:21], squares[:21]),
+            Curve("worst case, published", published, worst),
+        ],
+        log_y=True,
+    )
+
+
+def _contractions(contraction: Found, pairs: Found) -> Panel:
+    """V₊/V against αl: promised, worst published, worst found."""
+    lengths = np.array(sorted(decrease.ONE_STEP))
+    worst = [decrease.ONE_STEP[length] for length in lengths]
+    promised = [1 - theory.rate(decrease.MU, length) for length in lengths]
+    quadratics = [np.max(decrease.contractions(contraction[length,], length)) for length in lengths]
+    curved = [
+        max(float(pairs[length,]["found"]), float(pairs[length,]["random"])) for length in lengths
+    ]
+    return Panel(
+        "Worst decrease of V in one step",
+        "Largest V₊/V from any pair. The worst case of performance estimation lies below the "
+        "theory's 1 − s, and both the worst quadratic and a search on a curved g come to it.",
+        "αl",
+        "V₊/V",
+        [
+            Curve("1 − s, the theory", lengths, promised, predicted=True),
+            Curve("worst case, published", lengths, worst, predicted=True),
+            Curve("AccBO's step, quadratics", lengths, quadratics),
+            Curve("AccBO's step, curved g, by search", lengths, curved),
+        ],
+        log_x=True,
+    )
+
+
+def _share(found: Found) -> Panel:
+    """Share of runs whose tracking error ever exceeds a multiple of the bound."""
+    excess = np.sort(paths.gathered(found, "excess", (paths.SHARE_ON,)))
+    multiples = np.linspace(0.1, 1.1, 41)
+    shares = 1 - np.searchsorted(excess, multiples) / len(excess)
+    half = HALF * np.sqrt(shares * (1 - shares) / len(excess))
+    return Panel(
+        "Runs that ever exceed the bound",
+        f"Share of {len(excess)} runs whose ‖y* − ŷ_t‖ is ever above a multiple of the bound that "
+        f"holds for all t with probability {1 - paths.SHARE:g}. At 1 it must lie below "
+        f"{paths.SHARE:g}; most runs exceed a third of the bound, so it says something.",
+        "multiple of the bound",
+        "share of runs",
+        [
+            Curve("δ", multiples, np.full(len(multiples), paths.SHARE), predicted=True),
+            Curve("measured", multiples, shares, shares - half, shares + half),
+        ],
+    )

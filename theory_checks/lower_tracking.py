@@ -1,0 +1,215 @@
+"""Tracking of the lower level on a prescribed path, as equalities (SPEC 4.3).
+
+Claim       (y_t, y_{t−1}, ŷ_t) is Gaussian with the mean and covariance of a linear recursion.
+            Stationary, y lags by c[1 − (1 − αh)γ]/(αh) and ŷ by c(1 − τ)/τ more. With α = ε²,
+            drift ε² and variance O(ε) the tracking error is O(ε); SGD's at equal α is O(1), at
+            ½√(α/μ) it is SNAG's. Without noise e_n = (1 + ns)(1 − s)^n e_0 on the μ-eigenvector,
+            so that ‖e_n‖² ≤ (1 − s)^n ‖e_0‖² is false; V_{n+1} ≤ (1 − s)V_n is true for αl ≤ 1
+            and false at 1.1. In Option II y rests between refreshes, and ŷ − y shrinks by 1 − τ.
+Regime      AccBO's own steps on a path prescribed to x. Quadratic g, H diagonal or full, Gaussian
+            noise, both orders and options; for V also a g that is not quadratic. The order changes
+            only where h is taken, ŷ_t or ŷ_{t+1}: the path below is the same.
+Statistic   mean and covariance of replicates at early and late t; the path without noise; the
+            matrix of one step, and what it makes stationary; the largest V₊/V that a search finds;
+            m_t − h(x_t, ŷ_t); the share of runs that ever exceed a bound of probability δ.
+Rule        exact z and χ² tests (every entry of the covariance through Bartlett's
+            decomposition), rounding where nothing is random, published worst cases as bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from theory_checks import lower_decrease as decrease
+from theory_checks import lower_paths as paths
+from theory_checks import lower_points as points
+from theory_checks import lower_steps as steps
+from theory_checks.harness import Outcome, Piece, Settings, save_records
+from theory_checks.lower_pictures import pictures
+from theory_checks.panels import Panel
+from theory_checks.statistics import ALPHA, Finding, equality_power
+
+NAME = "lower_tracking"
+CLAIM = "y, ŷ follow their linear law; tracking is O(ε), SGD's O(1); V decreases by 1 − s"
+SOURCE = "SPEC 4.3"
+EFFECT = "a variance off by 10 %, a lag by 14 % (9 standard errors each); noise-free, any"
+KILLS = (
+    "gradient at y",
+    "y_{t−1} overwritten",
+    "γ as 1−γ",
+    "inner pair kept",
+    "period off by one",
+    "no warm start",
+    "upper gradient leaks",
+    "upper batch reused below",
+    "no averaging",
+    "τ and 1−τ swapped",
+    "hypergradient at y",
+)
+DESIGNATED = "gradient at y"
+VARIATIONS = ()
+
+REPLICATES = {"quick": 4_000, "full": 40_000}  # on every path
+RUNS = {"quick": 500, "full": 4_000}  # of every rival at every ε
+GROUP = 1_000
+
+Outcomes = dict[tuple[Any, ...], Outcome]
+
+
+def pieces(settings: Settings) -> list[Piece]:
+    """Paths with noise in groups of replicates; everything else once."""
+    replicates, runs = REPLICATES[settings.profile], RUNS[settings.profile]
+    firsts = range(0, replicates, GROUP)
+    run_firsts = range(0, runs, GROUP)
+    keys: list[tuple[tuple[Any, ...], float]] = [
+        *((("noise", name, first), 0.1) for name in paths.PATHS for first in firsts),
+        *((("trajectory", name), 0.01) for name in paths.PATHS),
+        *((("point", name), 0.01) for name in points.POINTS),
+        (("own sample",), 0.01),
+        (("step",), 0.01),
+        *((("scaling", name, power), 0.01) for name in steps.RIVALS for power in steps.FINE),
+        *(
+            (("rival", name, power, first), 0.001 * 4.0**-power)
+            for name in steps.RIVALS
+            for power in steps.EXPONENTS
+            for first in run_firsts
+        ),
+        *(
+            (("eigenvector", number, warm_start), 0.01)
+            for number in range(len(decrease.RATES))
+            for warm_start in decrease.WARM_STARTS
+        ),
+        *((("contraction", length), 0.01) for length in decrease.ONE_STEP),
+        *((("pairs", length), 0.3) for length in decrease.ONE_STEP),
+        *((("starts", n), 0.5) for n in decrease.SEARCHED),
+        (("too long",), 0.01),
+    ]
+    return [Piece(NAME, key, cost) for key, cost in keys]
+
+
+def measure(settings: Settings, piece: Piece) -> Outcome:
+    """What the kind of the piece, the first entry of its key, asks for."""
+    kind, *rest = piece.key
+    with np.errstate(all="ignore"):  # a fault may overflow; that fails, and no value is lost
+        outcome = MEASURES[kind](settings, *rest)
+    save_records(settings, piece, outcome)
+    return outcome
+
+
+def judge(settings: Settings, outcomes: Outcomes) -> list[Finding]:
+    """Every kind of piece by its own law."""
+    return [finding for kind in JUDGES for finding in judge_kind(settings, kind, outcomes)]
+
+
+def judge_kind(settings: Settings, kind: str, outcomes: Outcomes) -> list[Finding]:
+    """The findings on one kind of piece, in the order of ``pieces``."""
+    with np.errstate(all="ignore"):
+        return JUDGES[kind](_of_kind(settings, kind, outcomes))
+
+
+def panels(settings: Settings, outcomes: Outcomes, findings: Sequence[Finding]) -> list[Panel]:
+    """Lag, variance, orders in ε, decrease without noise, worst cases, the share of runs."""
+    return pictures(lambda kind: _of_kind(settings, kind, outcomes))
+
+
+def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
+    """The sampled findings' levels, added up; the others are deterministic.
+
+    The searches are random too, but no point that they may come to violates their bounds.
+    """
+    return ALPHA * sum(finding.interval is not None for finding in findings)
+
+
+def power(settings: Settings, findings: Sequence[Finding]) -> float:
+    """Against ``EFFECT``, on a variance of the diagonal path."""
+    freedom = REPLICATES["quick"] * paths.COPIES
+    return equality_power(0.1 / math.sqrt(2 / freedom))
+
+
+def _of_kind(settings: Settings, kind: str, outcomes: Outcomes) -> Outcomes:
+    """The outcomes of one kind by the rest of their keys, whatever order they came in."""
+    keys = (piece.key for piece in pieces(settings) if piece.key[0] == kind)
+    return {key[1:]: outcomes[key] for key in keys}
+
+
+# --- which measurement and which law belong to a kind of piece -----------------------------
+
+
+def _noise(settings: Settings, name: str, first: int) -> Outcome:
+    return paths.measure_noise(settings, name, first, GROUP)
+
+
+def _scaling(settings: Settings, rival: str, power: int) -> Outcome:
+    return steps.measure_step(settings, steps.lower_of(rival, 2.0**power))
+
+
+def _rival(settings: Settings, rival: str, power: int, first: int) -> Outcome:
+    runs = min(GROUP, RUNS[settings.profile] - first)
+    return steps.measure_rival(settings, rival, power, first, runs)
+
+
+MEASURES: dict[str, Callable[..., Outcome]] = {
+    "noise": _noise,
+    "trajectory": paths.measure_trajectory,
+    "point": points.measure_point,
+    "own sample": points.measure_own_sample,
+    "step": lambda settings: steps.measure_step(settings, steps.GENERIC),
+    "scaling": _scaling,
+    "rival": _rival,
+    "eigenvector": lambda settings, number, warm_start: decrease.measure_eigenvector(
+        settings, decrease.RATES[number], warm_start
+    ),
+    "contraction": decrease.measure_contraction,
+    "pairs": decrease.measure_pairs,
+    "starts": decrease.measure_starts,
+    "too long": decrease.measure_too_long,
+}
+
+
+def _judge_noise(found: Outcomes) -> list[Finding]:
+    findings = []
+    for name in paths.PATHS:
+        samples = paths.gathered(found, "samples", (name,), axis=1)
+        findings += paths.judge_noise(name, samples)
+    return findings + paths.judge_share(paths.gathered(found, "excess", (paths.SHARE_ON,)))
+
+
+def _judge_rivals(found: Outcomes) -> list[Finding]:
+    return [
+        finding
+        for name in steps.RIVALS
+        for power in steps.EXPONENTS
+        for finding in steps.judge_rival(name, power, paths.gathered(found, "error", (name, power)))
+    ]
+
+
+def _judge_eigenvector(found: Outcomes) -> list[Finding]:
+    findings = decrease.judge_published(found[0, 0])
+    for (number, warm_start), outcome in found.items():
+        findings += decrease.judge_eigenvector(decrease.RATES[number], warm_start, outcome)
+    return findings
+
+
+def _each(law: Callable[..., list[Finding]]) -> Callable[[Outcomes], list[Finding]]:
+    """``law(*key, outcome)`` of every piece."""
+    return lambda found: [f for key, outcome in found.items() for f in law(*key, outcome)]
+
+
+JUDGES: dict[str, Callable[[Outcomes], list[Finding]]] = {
+    "noise": _judge_noise,
+    "trajectory": _each(paths.judge_trajectory),
+    "point": _each(points.judge_point),
+    "own sample": _each(points.judge_own_sample),
+    "step": _each(steps.judge_step),
+    "scaling": steps.judge_scaling,
+    "rival": _judge_rivals,
+    "eigenvector": _judge_eigenvector,
+    "contraction": _each(decrease.judge_contraction),
+    "pairs": _each(decrease.judge_pairs),
+    "starts": _each(decrease.judge_starts),
+    "too long": _each(decrease.judge_too_long),
+}
