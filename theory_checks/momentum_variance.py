@@ -6,12 +6,17 @@ Claim       e_t = m_t − ∇F(x_t) has mean 0 and V_t = β²V_{t−1} + (1−β
             β/(1−β)·d, where the recursive momentum lags by 0.
 Regime      AccBO itself on a prescribed path, so that the path does not depend on the noise;
             C = 0 and w = 1, so that ∇Φ = x.
+            At rest, at y*(x) and without noise below, with every noise of h on, whatever its
+            law: V_t = [β^2t + (1−β)²(1−β^2t)/(1−β²)] V_0, for every sampling of the series;
+            a mean of S samples in m_0 has V_0 = (s0² + s1²x_0²)/S.
 Statistic   R replicates × d coordinates of e_t: mean of e²/V, mean of e.
-Rule        Gaussian noise makes e_t exactly Gaussian: two-sided χ² and z tests.
+Rule        Gaussian noise makes e_t exactly Gaussian: two-sided χ² and z tests; with every noise
+            on, a z test of V_t/V_0 whose error comes from the replicates.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +26,7 @@ import numpy as np
 from accbo import AccBO, Tape, move, run
 from accbo._arrays import asarray, to_host
 from accbo.conformance.faults import FAULTS
-from accbo.problems import Quadratic, UpperNoise, quadratic
+from accbo.problems import LowerNoise, Quadratic, UpperNoise, nonquadratic, quadratic
 from theory_checks.backends import like
 from theory_checks.harness import Outcome, Piece, Settings, save_records
 from theory_checks.panels import Curve, Panel
@@ -60,18 +65,26 @@ PATHS = {
     "lag": (0.0, DRIFT),
     "rival": (0.0, DRIFT),
 }
+FIRST = 5  # S of the path "mean"
+AT_REST = ("chained", "independent", "randomised")
+REST_STEPS = 12
 
 
 def pieces(settings: Settings) -> list[Piece]:
     """Each path in groups of replicates."""
     groups = REPLICATES[settings.profile] // GROUP
-    keys = [(path, group) for path in PATHS for group in range(groups)]
+    paths = (*PATHS, "mean", *AT_REST)
+    keys = [(path, group) for path in paths for group in range(groups)]
     return [Piece(NAME, key, 0.3) for key in keys]
 
 
 def measure(settings: Settings, piece: Piece) -> Outcome:
     """e_t for the moments judged, shape (moments, replicates, d)."""
     path, group = piece.key
+    if path in AT_REST:
+        return {"momenta": _at_rest(settings, path, group)}
+    if path == "mean":
+        return {"errors": _mean_of_first(settings, group)}
     multiplicative, drift = PATHS[path]
     here = like(settings.backend)
     problem = move(_problem(multiplicative), here)
@@ -122,6 +135,16 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
     findings.append(_lag("lag of AccBO's momentum", 0.0, errors["lag"][-1], "lag"))
     gap = BETA * (1 - BETA ** (STEPS - 1)) / (1 - BETA) * float(np.linalg.norm(DRIFT))
     findings.append(_lag("lag of a moving average", gap, errors["rival"][-1], "rival"))
+    first = np.concatenate(
+        [outcomes[key]["errors"] for key in sorted(outcomes) if key[0] == "mean"]
+    )
+    variance = (ADDITIVE**2 + MULTIPLICATIVE**2 * np.array(START) ** 2) / FIRST
+    quantity = f"Var e_0, mean of {FIRST} samples"
+    ratio = float(np.mean(first**2 / variance))
+    findings.append(equal_variance(quantity, float(np.mean(variance)), ratio, first.size))
+    for sampling in AT_REST:
+        groups = [outcomes[key]["momenta"] for key in sorted(outcomes) if key[0] == sampling]
+        findings.append(_judge_at_rest(sampling, np.concatenate(groups, axis=1)))
     values = errors["rival"][-1] - _mean_lag()
     ratio = float(np.mean(values**2 / stationary))
     findings.append(
@@ -207,6 +230,65 @@ def _algorithm() -> AccBO:
         neumann_terms=2,
         neumann_scale=1.3,
     )
+
+
+def _at_rest(settings: Settings, sampling: str, group: int) -> np.ndarray:
+    """m_0 and the last m at a point that does not move, every noise of h on; (2, R, d)."""
+    here = like(settings.backend)
+    problem = move(
+        nonquadratic(
+            (1.0, 1.6, 2.2),
+            DIMENSION,
+            noise_upper=UpperNoise(0.5, 0.3, 0.4, 0.2),
+            noise_lower=LowerNoise(0.5, 0.4, 0.4),
+        ),
+        here,
+    )
+    x = asarray(np.tile(START, (GROUP, 1)), here)
+    algorithm = dataclasses.replace(_algorithm(), neumann_terms=4, neumann_scale=4.0)
+    algorithm = dataclasses.replace(algorithm, neumann_sampling=sampling)
+    result = run(
+        OnPath(settings.apply_fault(algorithm), 0 * x[0, :]),
+        problem,
+        x,
+        problem.solution(x),
+        steps=REST_STEPS,
+        noise=Tape(_rest_seed(settings, sampling), 0.0, first_replicate=group * GROUP),
+        record={"momentum": lambda state: state.momentum},
+    )
+    return to_host(result.records["momentum"])[[0, -1]]
+
+
+def _rest_seed(settings: Settings, path: str) -> int:
+    return (settings.seed + 1) * 1000 + (*AT_REST, "mean").index(path)
+
+
+def _mean_of_first(settings: Settings, group: int) -> np.ndarray:
+    """e_0 where m_0 is the mean over ``FIRST`` samples."""
+    here = like(settings.backend)
+    x = asarray(np.tile(START, (GROUP, 1)), here)
+    problem = move(_problem(MULTIPLICATIVE), here)
+    result = run(
+        OnPath(settings.apply_fault(_algorithm()), 0 * x[0, :]),
+        problem,
+        x,
+        0 * x[..., : problem.d_y],
+        steps=1,
+        first=FIRST,
+        noise=Tape(_rest_seed(settings, "mean"), first_replicate=group * GROUP),
+    )
+    return to_host(result.state.momentum - result.state.x_previous)
+
+
+def _judge_at_rest(sampling: str, momenta: np.ndarray) -> Finding:
+    """The ratio of total variances, its error by the delta method from the replicates."""
+    decay = BETA ** (2 * (REST_STEPS - 1))
+    predicted = decay + (1 - BETA) ** 2 * (1 - decay) / (1 - BETA**2)
+    squares = np.sum((momenta - np.mean(momenta, axis=1, keepdims=True)) ** 2, axis=-1)
+    first, last = np.mean(squares, axis=1)
+    error = float(np.std(squares[1] - predicted * squares[0], ddof=1) / math.sqrt(squares.shape[1]))
+    quantity = f"V_t/V_0 at rest, every noise, {sampling}"
+    return equal_mean(quantity, predicted, float(last / first), error / float(first))
 
 
 def _gather(path: str, outcomes: dict[tuple[Any, ...], Outcome]) -> np.ndarray:

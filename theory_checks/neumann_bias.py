@@ -5,7 +5,8 @@ Claim       H⁻¹v − S_Q v = (I − H/l)^Q H⁻¹ v, at most (1 − μ/l)^Q �
 Regime      a quadratic problem with C = I, so that m_0 = h_0 = w∘x + S v is what AccBO's own
             ``init`` returns: the real code path, from the sample to the momentum.
 Statistic   without noise, S v itself; with Hessian noise, its mean over ALL outcomes of the
-            signs (d = 2), and over a tape of R draws (d = 6) along S_Q v and in total variance.
+            signs (d = 2), and over a tape of R draws (d = 6) along S_Q v and in total variance;
+            on a finite sum the mean of h itself over ALL outcomes of the index batches.
 Rule        rounding where deterministic or enumerated; two-sided z tests where sampled, with
             the exact covariance of the series for the mean.
 """
@@ -24,6 +25,7 @@ from accbo._arrays import asarray, index_dtype, to_host
 from accbo.algorithms import AccBOSample
 from accbo.problems import LowerNoise, Quadratic, quadratic
 from accbo.sampling import Start, random_rotation
+from theory_checks import batches
 from theory_checks.backends import like
 from theory_checks.harness import Outcome, Piece, Settings
 from theory_checks.panels import Curve, Panel
@@ -61,7 +63,7 @@ def pieces(settings: Settings) -> list[Piece]:
     """One deterministic piece, one enumeration and some groups of draws per sampling."""
     groups = DRAWS[settings.profile] // GROUP
     sampled = [("sampled", name, group) for name in SAMPLINGS for group in range(groups)]
-    enumerated = [("enumerated", name) for name in SAMPLINGS]
+    enumerated = [(kind, name) for kind in ("enumerated", "batches") for name in SAMPLINGS]
     keys: list[tuple[Any, ...]] = [("bias",), *enumerated, *sampled]
     return [Piece(NAME, key, 0.5) for key in keys]
 
@@ -73,6 +75,8 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
         return _deterministic(settings)
     if kind == "enumerated":
         return _enumerated(settings, *rest)
+    if kind == "batches":
+        return _batches(settings, *rest)
     return _sampled(settings, *rest)
 
 
@@ -81,6 +85,8 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
     findings = _judge_bias(outcomes["bias",])
     for sampling in SAMPLINGS:
         findings.append(_judge_enumerated(sampling, outcomes["enumerated", sampling]))
+    for sampling in SAMPLINGS:
+        findings.append(_judge_batches(sampling, outcomes["batches", sampling]))
     for sampling in SAMPLINGS:
         groups = [outcomes[key] for key in sorted(outcomes, key=str) if key[1:2] == (sampling,)]
         samples = np.concatenate([group["draws"] for group in groups if "draws" in group])
@@ -152,7 +158,7 @@ def power(settings: Settings, findings: Sequence[Finding]) -> float:
 # --- measurements -------------------------------------------------------------------------
 
 
-def _algorithm(settings: Settings, terms: int, sampling: str) -> Any:
+def _algorithm(settings: Settings, terms: int, sampling: str, scale: float = SCALE) -> Any:
     return settings.apply_fault(
         AccBO(
             lower_step_size=0.1,
@@ -161,7 +167,7 @@ def _algorithm(settings: Settings, terms: int, sampling: str) -> Any:
             momentum=0.9,
             upper_step_size=0.1,
             neumann_terms=terms,
-            neumann_scale=SCALE,
+            neumann_scale=scale,
             neumann_sampling=sampling,
         )
     )
@@ -248,6 +254,15 @@ def _sampled(settings: Settings, sampling: str, group: int) -> Outcome:
     return {"draws": draws}
 
 
+def _batches(settings: Settings, sampling: str) -> Outcome:
+    """h on every outcome of the index batches of a small finite sum."""
+    here = like(settings.backend)
+    problem = move(batches.problem(), here)
+    algorithm = _algorithm(settings, batches.TERMS, sampling, batches.SCALE)
+    x, y, start = batches.outcomes(algorithm, problem, here)
+    return {"outcomes": to_host(algorithm.init(problem, x, y, start).momentum)}
+
+
 # --- the theory ---------------------------------------------------------------------------
 
 
@@ -328,6 +343,15 @@ def _judge_enumerated(sampling: str, outcome: Outcome) -> Finding:
     tolerance = ROUNDING * float(np.linalg.norm(v)) / min(SPECTRUM[:2])
     quantity = f"mean over {len(outcome['outcomes'])} outcomes, {sampling}"
     return exact(quantity, predicted[worst], measured[worst], tolerance)
+
+
+def _judge_batches(sampling: str, outcome: Outcome) -> Finding:
+    predicted = batches.expectation()
+    found = outcome["outcomes"]
+    measured = np.array([math.fsum(column) for column in found.T]) / len(found)
+    worst = int(np.argmax(np.abs(measured - predicted)))
+    quantity = f"mean of h over {len(found)} batches, {sampling}"
+    return exact(quantity, predicted[worst], measured[worst], ROUNDING * float(np.max(abs(found))))
 
 
 def _judge_sampled(sampling: str, draws: np.ndarray) -> list[Finding]:
