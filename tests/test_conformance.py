@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from accbo.conformance import ConformanceError, check, factors, from_function, rows
+from accbo.conformance.check import check_one, select
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.replay import timed
+from accbo.conformance.observe import Runner
+from accbo.conformance.replay import expected, iterations, timed
 from accbo.conformance.report import CONVENTION, FAIL, PASS, SKIP
 from accbo.conformance.variants import resume
-from accbo.conformance.vector import FIELDS, load
+from accbo.conformance.vector import FIELDS, Vector, load
 from tests.support import ALGORITHM
 
 Make = Callable[[Any], Sequence[Any]]
@@ -210,9 +212,6 @@ def rearranged(seed: int) -> Any:
 @pytest.mark.parametrize("block", range(10))
 def test_no_rearrangement_is_accused(block: int) -> None:
     """A hundred rearrangements a block, each on its own share of the cases."""
-    from accbo.conformance.check import check_one, select
-    from accbo.conformance.observe import Runner
-
     vectors = [v for v in select() if not v.replicates]
     for number in range(100):
         seed = 100 * block + number
@@ -245,6 +244,25 @@ def broken(change: Callable[[dict[str, Any]], Any]) -> Any:
             return change(dict(self.inside.state()))
 
     return Broken
+
+
+MINUTE = [v for v in load() if "minute" in v.id or v.id == "known-answer/underflow-float64"]
+
+
+@pytest.mark.parametrize("vector", MINUTE, ids=lambda vector: vector.id)
+def test_a_wrong_tiny_momentum_is_seen_though_its_square_underflows(vector: Vector) -> None:
+    factory = broken(lambda shown: {**shown, "momentum": -5 * shown["momentum"]})
+    for one in Runner(factory, "numpy").observe(vector):
+        found = check_one(one)
+        assert found.status == FAIL
+        assert found.departure is not None
+        assert found.departure.quantity == "momentum"
+        first = iterations(one.vector, one.mode)[0]
+        at = found.departure.iteration - first
+        right = expected(one.vector, one.mode)[at]["momentum"]
+        assert (
+            np.linalg.norm(one.states[at]["momentum"] - right) == 0
+        )  # the plain norm sees nothing
 
 
 def mutating(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:

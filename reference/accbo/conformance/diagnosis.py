@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo.algorithms import AccBO
+from accbo.conformance.cases import norms
 from accbo.conformance.faults import FAULTS, Choices, Fault, clipped
 from accbo.conformance.observation import Observation, departs, departures, fits
 from accbo.conformance.replay import replay, tolerances
@@ -262,7 +263,7 @@ def _clipping(failing: Sequence[Observation]) -> Any:
         if observation.mode != "step" or observation.vector.replicates:
             continue
         before, eta = observation.vector.before(0), observation.vector.algorithm.upper_step_size
-        length = float(np.linalg.norm(observation.states[0]["x"] - before.x)) / eta
+        length = float(norms(observation.states[0]["x"] - before.x)) / eta
         if math.isfinite(length) and length > 0:
             return clipped(float(f"{length:.10g}"))
     return None
@@ -318,7 +319,7 @@ def _by_elimination(usable: Sequence[Observation], failing: Sequence[Observation
 
 def _unit_step(observation: Observation) -> bool:
     before, eta = observation.vector.before(0), observation.vector.algorithm.upper_step_size
-    lengths = np.linalg.norm(observation.states[0]["x"] - before.x, axis=-1)
+    lengths = norms(observation.states[0]["x"] - before.x)
     return bool(np.all(np.abs(lengths - eta) <= 1e-6 * eta))
 
 
@@ -389,7 +390,7 @@ def _local(observation: Observation) -> list[str]:
         given = _given_hers(observation, index, got)
         allowed = tolerances(observation.vector, observation.mode)[index]
         for name in wrong:
-            gap = np.linalg.norm(got[name] - given[name], axis=-1)
+            gap = norms(got[name] - given[name])
             if not bool(np.all(gap <= CLOSE * allowed[name])):
                 found.append(_hidden_cause(name, observation, index, got))
     return found
@@ -403,7 +404,7 @@ def _hidden_cause(
         return name
     before, eta = observation.vector.before(index), observation.vector.algorithm.upper_step_size
     allowed = tolerances(observation.vector, observation.mode)[index]["x"]
-    lengths = np.linalg.norm(got["x"] - before.x, axis=-1)
+    lengths = norms(got["x"] - before.x)
     return "momentum" if bool(np.all(np.abs(lengths - eta) <= CLOSE * allowed)) else name
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from accbo.conformance.cases import norms
 from accbo.conformance.replay import Shown, expected, iterations, tolerances
 from accbo.conformance.vector import FIELDS, Vector
 
@@ -93,8 +94,7 @@ def fits(states: Sequence[Shown], observation: Observation) -> float:
 
 def _growth(wrong: np.ndarray, right: np.ndarray) -> np.ndarray:
     """max(1, ‖wrong‖/‖right‖) per replicate."""
-    sizes = (np.linalg.norm(value, axis=-1) for value in (wrong, right))
-    grown = np.fmax(1.0, np.divide(*sizes))
+    grown = np.fmax(1.0, norms(wrong) / norms(right))
     return np.where(np.isfinite(grown), grown, 1.0)  # 1 for what has overflowed
 
 
@@ -103,7 +103,7 @@ def ratio(got: np.ndarray, right: np.ndarray, tolerance: np.ndarray) -> float:
     """Largest ‖got − right‖/tolerance over the replicates; 0/0 is 0, NaN agrees with NaN."""
     gap = got - right
     gap = np.where((got == right) | (np.isnan(got) & np.isnan(right)), 0.0, gap)
-    error = np.linalg.norm(gap, axis=-1)
+    error = norms(gap)
     ratios = np.where(error == 0, 0.0, error / tolerance)
     worst = float(np.max(ratios, initial=0.0))
     return math.inf if math.isnan(worst) else worst
@@ -114,7 +114,7 @@ def _departure(
     t: int, name: str, got: np.ndarray, right: np.ndarray, tolerance: np.ndarray
 ) -> Departure:
     gap = np.abs(got - right)
-    error = np.linalg.norm(got - right, axis=-1)
+    error = norms(got - right)
     scaled = np.where(error == 0, 0.0, error / tolerance)
     scaled = np.where(np.isnan(scaled), np.inf, scaled)
     worst = np.unravel_index(int(np.argmax(scaled)), scaled.shape) if scaled.ndim else ()
