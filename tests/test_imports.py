@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reference" / "accbo"
 LEVELS = (  # the first pattern that fits counts; files of one level do not import each other
     ("_arrays", 0),
+    ("parameters", 0),
     ("problem", 1),
     ("problems._noise", 2),
     ("problems._logcosh", 2),
@@ -23,6 +24,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("hypergradient", 2),
     ("momentum", 2),
     ("upper", 2),
+    ("counting", 3),
     ("problems._lower", 3),
     ("problems", 5),
     ("problems.*", 4),

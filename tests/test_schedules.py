@@ -66,6 +66,36 @@ def test_values_by_hand() -> None:
     assert rival.steps == 16**4
 
 
+def test_slip_by_hand() -> None:
+    one = schedules.slip(CONSTANTS, epsilon=EPSILON)
+    a = one.algorithm
+    assert a.momentum == 1 - EPSILON**2
+    assert a.upper_step_size == EPSILON**3
+    assert a.lower_step_size == a.linear_step_size == EPSILON**2
+    assert (one.steps, one.first, one.lower_scale) == (16**4, 32, 0.25)
+    assert one.warm_start == math.ceil(2 * (1 + math.log(16)) * 16**2 / CONSTANTS.mu)
+    twice = Factors(lower_step=2.0, linear_step=4.0, upper_step=8.0, momentum=16.0)
+    b = schedules.slip(CONSTANTS, epsilon=EPSILON, factors=twice).algorithm
+    assert b.lower_step_size == 2 * a.lower_step_size
+    assert b.linear_step_size == 4 * a.linear_step_size
+    assert b.upper_step_size == 8 * a.upper_step_size
+    assert 1 - b.momentum == 16 * (1 - a.momentum)
+    most = schedules.slip(CONSTANTS, epsilon=0.99, factors=Factors(momentum=2.0)).algorithm
+    assert most.lower_step_size == most.linear_step_size == 1 / CONSTANTS.curvature
+    assert most.momentum == 0
+
+
+def test_slip_orders_by_halving_the_accuracy() -> None:
+    one, half = halved(schedules.slip)
+    a, b = one.algorithm, half.algorithm
+    assert (1 - a.momentum) / (1 - b.momentum) == 4
+    assert a.upper_step_size / b.upper_step_size == 8
+    assert a.lower_step_size / b.lower_step_size == 4
+    assert a.linear_step_size / b.linear_step_size == 4
+    assert half.steps / one.steps == 16
+    assert 4 < half.warm_start / one.warm_start < 5  # Õ(1/(μα)): four times, and a logarithm
+
+
 def test_option_two_refreshes_every_1_over_epsilon() -> None:
     one, half = halved(schedules.accbo, option="II")
     assert (one.algorithm.period, half.algorithm.period) == (16, 32)
@@ -108,6 +138,7 @@ def test_all_factors_are_one_but_the_three_named() -> None:
         "momentum": 1.0,
         "upper_step": 1.0,
         "lower_step": 1.0,
+        "linear_step": 1.0,
         "averaging": 1.0,
         "first": 2.0,
         "warm_start": 2.0,
@@ -170,7 +201,8 @@ def test_an_infinite_l_f0_is_replaced_by_the_gradient_bound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "power"), [(schedules.accbo, 3), (schedules.moving_average, 4)]
+    ("schedule", "power"),
+    [(schedules.accbo, 3), (schedules.moving_average, 4), (schedules.slip, 4)],
 )
 def test_steps_and_accuracy_belong_together(schedule: Any, power: int) -> None:
     for exponent in range(2, 9):

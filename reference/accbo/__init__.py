@@ -2,8 +2,17 @@
 
 from accbo import problems, schedules
 from accbo._arrays import move
-from accbo.algorithms import AccBO, AccBOSample, AccBOState, Parts
+from accbo.algorithms import (
+    SLIP,
+    AccBO,
+    AccBOSample,
+    AccBOState,
+    Parts,
+    SLIPSample,
+    SLIPState,
+)
 from accbo.checkpoint import CheckpointError
+from accbo.counting import Calls, count_calls
 from accbo.problem import BilevelProblem, Constants, Noise
 from accbo.run import Interrupted, NonFiniteError, Result, run
 from accbo.sampling import Replay, Start, Tape
@@ -11,10 +20,12 @@ from accbo.sampling import Replay, Start, Tape
 __version__ = "0.1.0"
 
 __all__ = [
+    "SLIP",
     "AccBO",
     "AccBOSample",
     "AccBOState",
     "BilevelProblem",
+    "Calls",
     "CheckpointError",
     "Constants",
     "Interrupted",
@@ -23,8 +34,11 @@ __all__ = [
     "Parts",
     "Replay",
     "Result",
+    "SLIPSample",
+    "SLIPState",
     "Start",
     "Tape",
+    "count_calls",
     "move",
     "problems",
     "run",

@@ -260,6 +260,13 @@ def fold(function: Callable[[Any, Any], Any], carry: Any, samples: Any) -> Any:
     return carry
 
 
+def mean_over(function: Callable[[Any], Array], like: Array, samples: Any) -> Array:
+    """Mean of ``function``, shaped like ``like``, over the rows of ``samples``."""
+    zero = namespace(like).zeros_like(like)
+    total = fold(lambda total, sample: total + function(sample), zero, samples)
+    return total / rows(samples)
+
+
 def repeat(function: Callable[[Any], Any], carry: Array, count: int) -> Any:
     """``carry = function(carry)``, ``count`` times: a loop, or a traced one."""
     if is_traced(carry):

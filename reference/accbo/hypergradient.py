@@ -41,9 +41,27 @@ def hypergradient(
     """
     v = problem.grad_y_upper(x, y, sample.upper)
     inverse = series(lambda u, zeta: problem.hvp_lower(x, y, u, zeta), v, sample)
-    return problem.grad_x_upper(x, y, sample.upper) - problem.cross_lower(
-        x, y, inverse, sample.cross
-    )
+    return implicit_gradient(problem, x, y, inverse, sample)
+
+
+def implicit_gradient(problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
+    """∇_x F(x,y;ξ) − ∇²_xy G(x,y;ζ⁰) z on ``sample.upper`` and ``sample.cross``; ``(..., d_x)``.
+
+    z, ``(..., d_y)``, stands for [∇²_yy g]⁻¹ ∇_y f, however it was come by.
+    """
+    direct = problem.grad_x_upper(x, y, sample.upper)
+    return direct - problem.cross_lower(x, y, z, sample.cross)
+
+
+def linear_system_step(
+    product: Callable[[Array], Array], v: Array, z: Array, step_size: float
+) -> Array:
+    """z − ν (Hz − v), one step of SGD on ½ zᵀHz − vᵀz: its fixed point is H⁻¹v.
+
+    ``product`` is u ↦ Hu; shapes ``(..., d_y)``. The alternative to a series at every
+    iteration: one product an iteration, and z lags where the system moves.
+    """
+    return z - step_size * (product(z) - v)
 
 
 def neumann_chained(

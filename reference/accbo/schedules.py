@@ -8,6 +8,8 @@ variant, and nothing in ``theory_checks`` tunes them:
     moving average   1 − β = ε², η = ε³, the same lower level,         T = ε⁻⁴
     both             γ = (1 − √(μα))/(1 + √(μα)),  S = 2/ε samples for m_0,
                      T0 = 2 (1 + log 1/ε)/√(μα),   lower noise scaled by √ε (variance O(ε)),
+    SLIP             1 − β = ε², η = ε³, α = ν = min(ε², 1/l), T = ε⁻⁴, S = 2/ε,
+                     T0 = 2 (1 + log 1/ε)/(μα),    lower noise scaled by √ε as for the others
                      Q = ⌈log(c/ε)/−log(1 − μ/l)⌉ with c = l_g1 l_f0/μ (Q = 1 if μ = l)
     Option II        I = ⌈1/ε⌉, N = ⌈2/√(μα)⌉
 
@@ -19,9 +21,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from accbo.algorithms import AccBO
+from accbo.algorithms import SLIP, AccBO
 from accbo.problem import Constants
+
+Algorithm = TypeVar("Algorithm")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Factors:
     momentum: float = 1.0  # of 1 − β
     upper_step: float = 1.0  # of η
     lower_step: float = 1.0  # of α
+    linear_step: float = 1.0  # of ν
     averaging: float = 1.0  # of τ
     first: float = 2.0  # of S
     warm_start: float = 2.0  # of T0
@@ -39,14 +45,14 @@ class Factors:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Generic[Algorithm]):
     """An algorithm with the run that belongs to it; keyword arguments of ``accbo.run``.
 
     ``lower_scale`` is the factor on the lower level's noise (``Tape.lower_scale``).
     """
 
     epsilon: float
-    algorithm: AccBO
+    algorithm: Algorithm
     steps: int
     warm_start: int
     first: int
@@ -63,7 +69,7 @@ def accbo(
     order: str = "simultaneous",
     gradient_bound: float = 1.0,
     factors: Factors = Factors(),
-) -> Schedule:
+) -> Schedule[AccBO]:
     """AccBO's schedule for a target accuracy, or for a number of steps (ε = T^{−1/3}).
 
     Give exactly one of ``epsilon`` in (0, 1) and ``steps`` ≥ 2. ``option`` is ``"I"`` or
@@ -83,7 +89,7 @@ def moving_average(
     order: str = "simultaneous",
     gradient_bound: float = 1.0,
     factors: Factors = Factors(),
-) -> Schedule:
+) -> Schedule[AccBO]:
     """The schedule of the normalised moving average (BO-REP, SLIP): ε = T^{−1/4}, η = ε³.
 
     Arguments as for :func:`accbo`. The returned algorithm still carries AccBO's own parts:
@@ -91,6 +97,36 @@ def moving_average(
     """
     epsilon, steps = _accuracy(epsilon, steps, 4)
     return _schedule(constants, epsilon, steps, 3, option, sampling, order, gradient_bound, factors)
+
+
+def slip(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    factors: Factors = Factors(),
+) -> Schedule[SLIP]:
+    """SLIP's schedule for a target accuracy, or for a number of steps (ε = T^{−1/4}).
+
+    Give exactly one of ``epsilon`` in (0, 1) and ``steps`` ≥ 2; raises ``ValueError`` for
+    anything else. At α = ν = ε² and a drift of η = ε³ a step, y and z lag by O(ε).
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 4)
+    alpha = min(factors.lower_step * epsilon**2, 1 / constants.curvature)
+    algorithm = SLIP(
+        lower_step_size=alpha,
+        linear_step_size=min(factors.linear_step * epsilon**2, 1 / constants.curvature),
+        momentum=max(0.0, 1 - factors.momentum * epsilon**2),
+        upper_step_size=factors.upper_step * epsilon**3,
+    )
+    return Schedule(
+        epsilon=epsilon,
+        algorithm=algorithm,
+        steps=steps,
+        warm_start=_warm_start(epsilon, constants.mu * alpha, factors),
+        first=math.ceil(factors.first / epsilon),
+        lower_scale=factors.lower_scale * math.sqrt(epsilon),
+    )
 
 
 def neumann_terms(constants: Constants, epsilon: float, gradient_bound: float = 1.0) -> int:
@@ -114,7 +150,7 @@ def _schedule(
     order: str,
     gradient_bound: float,
     factors: Factors,
-) -> Schedule:
+) -> Schedule[AccBO]:
     if option not in ("I", "II"):
         raise ValueError(f"option must be I or II, got {option!r}")
     if not gradient_bound > 0:
@@ -138,10 +174,15 @@ def _schedule(
         epsilon=epsilon,
         algorithm=algorithm,
         steps=steps,
-        warm_start=math.ceil(factors.warm_start * (1 - math.log(epsilon)) / contraction),
+        warm_start=_warm_start(epsilon, contraction, factors),
         first=math.ceil(factors.first / epsilon),
         lower_scale=factors.lower_scale * math.sqrt(epsilon),
     )
+
+
+def _warm_start(epsilon: float, contraction: float, factors: Factors) -> int:
+    """T0 = O(log 1/ε) times the steps in which the lower error falls by e."""
+    return math.ceil(factors.warm_start * (1 - math.log(epsilon)) / contraction)
 
 
 def _accuracy(epsilon: float | None, steps: int | None, power: int) -> tuple[float, int]:

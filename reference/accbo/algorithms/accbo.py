@@ -12,15 +12,15 @@ the order of the updates, the start and the restarts are the conventions of SPEC
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, fold, namespace, rows, traceable
+from accbo._arrays import Array, fold, mean_over, rows, traceable
 from accbo.hypergradient import NEUMANN, Product, hessian_rows, hypergradient
 from accbo.lower import average, nesterov_step
 from accbo.momentum import Gradient, recursive_momentum
+from accbo.parameters import choice, integer, real
 from accbo.problem import BilevelProblem, Noise
 from accbo.sampling import Start, draw_fields
 from accbo.upper import normalized_step
@@ -89,18 +89,18 @@ class AccBO:
     parts: Parts = dataclasses.field(default=Parts(), repr=False)
 
     def __post_init__(self) -> None:
-        _real(self, "lower_step_size", above=0.0)
-        _real(self, "lower_momentum", least=0.0, below=1.0)
-        _real(self, "averaging", above=0.0, most=1.0)
-        _real(self, "momentum", least=0.0, below=1.0)
-        _real(self, "upper_step_size", above=0.0)
-        _integer(self, "neumann_terms")
-        _real(self, "neumann_scale", above=0.0)
-        _choice(self, "neumann_sampling", tuple(NEUMANN))
+        real(self, "lower_step_size", above=0.0)
+        real(self, "lower_momentum", least=0.0, below=1.0)
+        real(self, "averaging", above=0.0, most=1.0)
+        real(self, "momentum", least=0.0, below=1.0)
+        real(self, "upper_step_size", above=0.0)
+        integer(self, "neumann_terms")
+        real(self, "neumann_scale", above=0.0)
+        choice(self, "neumann_sampling", tuple(NEUMANN))
         if self.period is not None:
-            _integer(self, "period")
-        _integer(self, "lower_steps")
-        _choice(self, "order", ORDERS)
+            integer(self, "period")
+        integer(self, "lower_steps")
+        choice(self, "order", ORDERS)
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> AccBOState:
         """Warm start and iteration 0, where m_0 = mean of h_0 over the S first samples."""
@@ -109,7 +109,7 @@ class AccBO:
         y_average_next = self.parts.average(y, y_next, self.averaging)
         point = (x, y) if self.order == "simultaneous" else (x, y_average_next)
         upper = start.first._replace(lower={})
-        momentum = _mean(lambda sample: self._gradient(problem, sample)(*point), x, upper)
+        momentum = mean_over(lambda sample: self._gradient(problem, sample)(*point), x, upper)
         return AccBOState(
             x=self.parts.upper_step(x, momentum, self.upper_step_size),
             x_previous=x,
@@ -203,48 +203,3 @@ class AccBO:
             return self.parts.lower_step(gradient, y, y_previous, step_size, momentum), y
 
         return fold(advance, pair, samples)
-
-
-def _mean(function: Callable[[Any], Array], like: Array, samples: AccBOSample) -> Array:
-    """Mean of ``function`` over the leading axis of ``samples``."""
-    zero = namespace(like).zeros_like(like)
-    total = fold(lambda total, sample: total + function(sample), zero, samples)
-    return total / rows(samples)
-
-
-def _real(
-    algorithm: Any,
-    name: str,
-    *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-    below: float = math.inf,
-) -> None:
-    value = getattr(algorithm, name)
-    expected = _interval(least, above, most, below)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number in {expected}, got {value!r}")
-    if not (math.isfinite(value) and least <= value <= most and above < value < below):
-        raise ValueError(f"{name} must lie in {expected}, got {value!r}")
-    object.__setattr__(algorithm, name, float(value))
-
-
-def _interval(least: float, above: float, most: float, below: float) -> str:
-    left = f"[{least:g}" if least > above else f"({above:g}"
-    right = f"{most:g}]" if most < below else f"{below:g})"
-    return f"{left}, {right}"
-
-
-def _integer(algorithm: Any, name: str) -> None:
-    value = getattr(algorithm, name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer >= 1, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-
-
-def _choice(algorithm: Any, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(algorithm, name)
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")

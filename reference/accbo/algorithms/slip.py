@@ -1,0 +1,143 @@
+"""SLIP: normalised moving average above, one gradient step below, one on the linear system.
+
+    m_t     = β m_{t−1} + (1 − β) (∇_x F(x_t,y_t;ξ) − ∇²_xy G(x_t,y_t;ζ⁰) z_t)
+    x_{t+1} = x_t − η m_t/‖m_t‖
+    y_{t+1} = y_t − α ∇_y G(x_t, y_t; π_t)
+    z_{t+1} = z_t − ν (∇²_yy G(x_t,y_t;ζ) z_t − ∇_y F(x_t,y_t;ξ'))
+
+Fresh samples everywhere: ξ, ξ', ζ⁰, ζ and π are independent. z tracks [∇²_yy g]⁻¹ ∇_y f, so
+that an iteration costs 5 oracle calls whatever the condition of the lower level. Source: the
+table of SPEC §5. Our conventions where it leaves a choice: all three variables read the old
+ones (simultaneous), the warm start is T0 steps of y at x_0, z_0 = 0, and m_0 is a mean over S
+samples as AccBO's is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accbo._arrays import Array, fold, mean_over, namespace, rows, traceable
+from accbo.hypergradient import implicit_gradient, linear_system_step
+from accbo.lower import gradient_step
+from accbo.momentum import moving_average
+from accbo.parameters import real
+from accbo.problem import BilevelProblem
+from accbo.sampling import Start, draw_fields
+from accbo.upper import normalized_step
+
+
+class SLIPState(NamedTuple):
+    """Everything iteration t reads; ``(..., d_x)`` and ``(..., d_y)`` arrays."""
+
+    x: Array  # x_t
+    y: Array  # y_t
+    z: Array  # z_t, shaped like y
+    momentum: Array  # m_{t−1}
+    iteration: int  # t
+
+
+class SLIPSample(NamedTuple):
+    """The noise of one iteration; every part maps field names to arrays.
+
+    ``lower`` has a leading axis over the lower steps, of length 1.
+    """
+
+    upper: Any  # ξ, of ∇_x F
+    upper_y: Any  # ξ', of ∇_y F
+    cross: Any  # ζ⁰
+    hessian: Any  # ζ
+    lower: Any  # π
+
+
+@traceable
+@dataclass(frozen=True, kw_only=True)
+class SLIP:
+    """SLIP with its four step sizes and momenta.
+
+    Raises ``TypeError`` or ``ValueError`` for a hyper-parameter of the wrong type or outside
+    its range.
+    """
+
+    lower_step_size: float  # α > 0
+    linear_step_size: float  # ν > 0
+    momentum: float  # β in [0, 1)
+    upper_step_size: float  # η > 0
+
+    def __post_init__(self) -> None:
+        real(self, "lower_step_size", above=0.0)
+        real(self, "linear_step_size", above=0.0)
+        real(self, "momentum", least=0.0, below=1.0)
+        real(self, "upper_step_size", above=0.0)
+
+    def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SLIPState:
+        """Warm start and iteration 0, where m_0 is a mean over the S first samples."""
+        y = self._lower_steps(problem, x, y, start.warm_start)
+        z = namespace(y).zeros_like(y)
+        sample = start.first
+        both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
+        momentum = mean_over(lambda one: implicit_gradient(problem, x, y, z, one), x, both)
+        return self._advance(problem, SLIPState(x, y, z, momentum, 0), sample)
+
+    def step(self, problem: BilevelProblem, state: SLIPState, sample: SLIPSample) -> SLIPState:
+        """Iteration t ≥ 1: a pure function of its arguments."""
+        x, y, z, momentum, _ = state
+
+        def gradient(x: Array, y: Array) -> Array:
+            return implicit_gradient(problem, x, y, z, sample)
+
+        momentum = moving_average(gradient, (x, y), momentum, self.momentum)
+        return self._advance(problem, state._replace(momentum=momentum), sample)
+
+    def refreshes(self, t: int) -> bool:
+        """Whether iteration t takes a lower step: every one does."""
+        return True
+
+    def draw(self, problem: BilevelProblem, refresh: bool = True) -> SLIPSample:
+        """The layout of one iteration's sample; there is but one kind of iteration."""
+        return SLIPSample(
+            upper=draw_fields(problem.upper_noise),
+            upper_y=draw_fields(problem.upper_noise),
+            cross=draw_fields(problem.cross_noise),
+            hessian=draw_fields(problem.hessian_noise),
+            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
+        )
+
+    def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
+        """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
+        return Start(
+            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
+            first=self.draw(problem)._replace(
+                upper=draw_fields(problem.upper_noise, (first,)),
+                cross=draw_fields(problem.cross_noise, (first,)),
+            ),
+        )
+
+    def _advance(self, problem: BilevelProblem, state: SLIPState, sample: Any) -> SLIPState:
+        """x, y and z move together, from the old ones; ``state.momentum`` is m_t already."""
+        x, y, z, momentum, t = state
+        if rows(sample.lower) != 1:
+            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; SLIP takes one step")
+
+        def product(u: Array) -> Array:
+            return problem.hvp_lower(x, y, u, sample.hessian)
+
+        v = problem.grad_y_upper(x, y, sample.upper_y)
+        return SLIPState(
+            x=normalized_step(x, momentum, self.upper_step_size),
+            y=self._lower_steps(problem, x, y, sample.lower),
+            z=linear_system_step(product, v, z, self.linear_step_size),
+            momentum=momentum,
+            iteration=t + 1,
+        )
+
+    def _lower_steps(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """Gradient steps on y at a fixed x, one per row of ``samples``."""
+
+        def advance(y: Array, sample: Any) -> Array:
+            def gradient(y: Array) -> Array:
+                return problem.grad_y_lower(x, y, sample)
+
+            return gradient_step(gradient, y, self.lower_step_size)
+
+        return fold(advance, y, samples)
