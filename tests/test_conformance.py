@@ -13,7 +13,9 @@ import pytest
 
 from accbo.conformance import ConformanceError, check, factors, from_function, rows
 from accbo.conformance.check import check_one, select
+from accbo.conformance.diagnosis import FEWEST
 from accbo.conformance.faults import FAULTS
+from accbo.conformance.judge import judge
 from accbo.conformance.observe import Runner
 from accbo.conformance.replay import expected, iterations, timed
 from accbo.conformance.report import CONVENTION, FAIL, PASS, SKIP
@@ -105,6 +107,149 @@ def test_two_faults_at_once_are_named(pair: tuple[str, str]) -> None:
         return made
 
     assert {frozenset(names) for names in report(make).names} == {frozenset(pair)}
+
+
+# --- wrong under one convention alone ---------------------------------------------------------
+
+Where = Callable[[Any], bool]  # of a declared algorithm: whether the mistake is made
+
+
+def faulty_where(where: Where, *names: str) -> Make:
+    def make(algorithm: Any) -> list[Any]:
+        made = [algorithm]
+        for name in names if where(algorithm) else ():
+            made = [change(one) for one in made for change in FAULTS[name].variants(algorithm)[0]]
+        return made
+
+    return make
+
+
+def simultaneous(a: Any) -> bool:
+    return a.order == "simultaneous"
+
+
+def option_ii(a: Any) -> bool:
+    return a.period is not None
+
+
+@pytest.mark.parametrize(
+    ("names", "where", "words"),
+    [
+        (("old point at (x_{t−1}, ŷ_t)",), simultaneous, "in simultaneous order only"),
+        (("stale sample",), lambda a: a.order == "sequential", "in sequential order only"),
+        (("different sample",), simultaneous, "in simultaneous order only"),
+        (("silent float32",), simultaneous, "in simultaneous order only"),
+        (("no averaging",), option_ii, "with Option II only"),
+        (("gradient at y",), lambda a: not option_ii(a), "with Option I only"),
+        (
+            ("1/l missing",),
+            lambda a: a.neumann_sampling == "independent",
+            "with independent sampling only",
+        ),
+        (
+            ("series from q = 1",),
+            lambda a: a.neumann_sampling != "chained",
+            "with independent or randomised sampling only",
+        ),
+        (
+            ("norm per block",),
+            lambda a: simultaneous(a) and option_ii(a),
+            "in simultaneous order and with Option II only",
+        ),
+        (("stale sample", "norm per block"), simultaneous, "in simultaneous order only"),
+    ],
+)
+@pytest.mark.parametrize("fields", [FIELDS, ("x",)], ids=["all", "x"])
+def test_a_fault_under_one_convention_is_named_with_it(
+    names: tuple[str, ...], where: Where, words: str, fields: Sequence[str]
+) -> None:
+    found = report(faulty_where(where, *names), fields=fields)
+    assert {frozenset(one) for one in found.names} == {frozenset(names)}
+    assert found.diagnosis.named.where == words
+    assert f" {words}" in found.text()
+    assert found.as_dict()["named_where"] == words
+
+
+def test_a_fault_everywhere_is_blamed_on_no_convention() -> None:
+    # Option II alone can show it
+    found = report(lambda a: [FAULTS["inner pair kept"].apply(a)])
+    assert found.names == (("inner pair kept",),)
+    assert found.diagnosis.named.where == ""
+
+
+def test_conventions_that_were_not_run_apart_are_told_together() -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        if simultaneous(algorithm) == option_ii(algorithm):
+            raise NotImplementedError
+        (made,) = faulty_where(simultaneous, "no averaging")(algorithm)
+        return made.step(problem, state, sample)
+
+    found = check(from_function(step, batched=True), on_fail="return", fast=True)
+    assert found.names == (("no averaging",),)
+    assert found.diagnosis.named.where == "in simultaneous order only, or with Option I only"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        # another fault where the first is not made
+        lambda a: faulty_where(lambda _: True, ("no averaging", "1/l missing")[simultaneous(a)])(a),
+        faulty_where(lambda a: a.momentum < 0.8, "no averaging"),
+        faulty_where(lambda a: simultaneous(a) and a.momentum < 0.8, "no averaging"),
+        faulty_where(lambda a: a.neumann_terms == 8, "1/l missing"),
+    ],
+)
+def test_what_no_convention_explains_is_not_named(make: Make) -> None:
+    found = report(make)
+    assert found.exit_code == 1
+    assert found.names == ()
+
+
+@pytest.mark.parametrize("fault", [True, False])
+def test_a_departure_elsewhere_forbids_the_name(fault: bool) -> None:
+    """In one order a known mistake, or right; in the other one that is in no catalogue."""
+
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        if simultaneous(algorithm):
+            after = algorithm.step(problem, state, sample)
+            return after._replace(y=after.y * (1 + 1e-9))
+        (made,) = faulty_where(lambda _: fault, "no averaging")(algorithm)
+        return made.step(problem, state, sample)
+
+    found = check(from_function(step, batched=True), on_fail="return", fast=True)
+    assert found.exit_code == 1
+    assert found.names == ()
+
+
+def test_few_cases_are_blamed_on_no_convention() -> None:
+    wrong = FAULTS["no averaging"].apply
+
+    def outcome(fewest: int) -> Any:
+        ids = [v.id for v in select(fast=True) if v.kind == "step" and option_ii(v.algorithm)]
+        vectors = [
+            v for v in select(fast=True) if not option_ii(v.algorithm) or v.id in ids[:fewest]
+        ]
+        factory = implementation(lambda a: [wrong(a) if option_ii(a) else a])
+        runner = Runner(factory, "numpy")
+        return judge([one for v in vectors for one in runner.observe(v)], implementation="mine")
+
+    assert outcome(FEWEST - 1).names == ()
+    assert outcome(FEWEST).names == (("no averaging",),)
+
+
+def test_trouble_elsewhere_forbids_the_name() -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        if not simultaneous(algorithm) and option_ii(algorithm):
+            raise RuntimeError
+        (made,) = faulty_where(simultaneous, "no averaging")(algorithm)
+        return made.step(problem, state, sample)
+
+    found = check(from_function(step, batched=True), on_fail="return", fast=True)
+    assert found.exit_code == 1
+    assert found.names == ()
+
+
+# --- what is no fault of the catalogue ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("order", ["sequential", "simultaneous"])

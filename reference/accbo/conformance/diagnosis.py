@@ -1,8 +1,9 @@
 """Which known mistake reproduces an implementation's own numbers.
 
 A name is given only where the mistake, replayed on the same samples, yields what the
-implementation showed in every case it was run on, those it passed included. Where nothing does,
-nothing is named, and what is left is which quantity is wrong although its inputs are right.
+implementation showed in every case it was run on, those it passed included; or in every case
+of some conventions, and all the others are right. Where nothing does, nothing is named, and what
+is left is which quantity is wrong although its inputs are right.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +22,13 @@ from accbo.conformance.faults import FAULTS, Choices, Fault, clipped
 from accbo.conformance.observation import Observation, departs, departures, fits
 from accbo.conformance.replay import replay, tolerances
 from accbo.conformance.variants import KeptPair, Leaking, Remembering, with_parts
-from accbo.conformance.vector import Vector
+from accbo.conformance.vector import Vector, convention
 
 CLOSE = 10.0  # tolerances: a mistake may amplify roundings more than the right step does
 EXPLAINED = 1e-3  # of the departure may be left unexplained
 LONGEST = 8  # iterations of a trajectory that are replayed
 PAIRS_PER_FAULT = 3  # variants of a fault that are tried together with another
+FEWEST = 3  # vectors that depart, for a mistake to be blamed on some conventions
 
 Algorithms = Callable[[AccBO], list[Any]]  # one, or several among which a hidden draw chooses
 
@@ -47,6 +49,12 @@ class Named(NamedTuple):
     convention: str
     error: float  # the largest, in the shown quantities
     iterations: int  # compared
+    where: str = ""  # the conventions outside which all is right; empty: there are none
+
+
+Search = Callable[
+    [str, Callable[[AccBO], AccBO], Sequence[Observation]], Iterator[Candidate]
+]  # of a convention, its change, and what departs
 
 
 class Diagnosis(NamedTuple):
@@ -74,6 +82,7 @@ OTHER_CONVENTIONS: dict[str, Callable[[AccBO], AccBO]] = {
     "order = sequential": _order("sequential"),
     "order = simultaneous": _order("simultaneous"),
 }
+_CONVENTIONS: dict[str, Callable[[AccBO], AccBO]] = {"": _same, **OTHER_CONVENTIONS}
 
 
 def _first_only(vector: Vector) -> Vector:
@@ -105,19 +114,32 @@ def diagnose(observations: Sequence[Observation]) -> Diagnosis:
     offending, remark = _offending(usable)
     if not failing:
         return Diagnosis(None, None, offending, remark)
-    convention = _other_convention(usable, failing)
-    if convention:
-        return Diagnosis(convention, None, (), "")
-    for search in (_singles, _pairs):
-        for name, change in {"": _same, **OTHER_CONVENTIONS}.items():
-            found = _fitting(search(name, change, failing), usable, failing)
-            if found:
-                return Diagnosis(None, found, offending, remark)
-        if search is _singles:
-            found = _by_elimination(usable, failing) or _single_precision(usable, failing)
-            if found:
-                return Diagnosis(None, found, offending, remark)
+    other = _other_convention(usable, failing)
+    if other:
+        return Diagnosis(other, None, (), "")
+    wrong = [one for one in observations if one.trouble or one.notes or _fails(one)]
+    parts = [("", usable), *_blamed(usable, wrong)]
+    for search, (where, part) in itertools.product((_singles, _pairs), parts):
+        found = _found(search, part, failing, {"": _same} if where else _CONVENTIONS)
+        if found:
+            return Diagnosis(None, found._replace(where=where), offending, remark)
     return Diagnosis(None, None, offending, remark)
+
+
+def _found(
+    search: Search,
+    usable: Sequence[Observation],
+    failing: Sequence[Observation],
+    conventions: Mapping[str, Callable[[AccBO], AccBO]],
+) -> Named | None:
+    """What ``search`` offers, or else a rule tells, under the first convention where it fits."""
+    for name, change in conventions.items():
+        found = _fitting(search(name, change, failing), usable, failing)
+        if found:
+            return found
+    if search is _pairs:
+        return None
+    return _by_elimination(usable, failing) or _single_precision(usable, failing)
 
 
 def _short(observation: Observation) -> Observation:
@@ -269,14 +291,59 @@ def _clipping(failing: Sequence[Observation]) -> Any:
     return None
 
 
+# --- conventions in which alone something is wrong --------------------------------------------
+
+_WHERE = {
+    "order": "in {} order",
+    "option": "with Option {}",
+    "neumann_sampling": "with {} sampling",
+}
+
+
+def _blamed(
+    usable: Sequence[Observation], wrong: Sequence[Observation]
+) -> Iterator[tuple[str, list[Observation]]]:
+    """The cases of the conventions that all wrong ones share, and some right ones do not.
+
+    The fewest conditions first: where a mistake cannot be seen, it must not be denied. Conditions
+    that what was run cannot tell apart are told together.
+    """
+    if len({one.vector.id for one in wrong}) < FEWEST:
+        return  # so many have something in common by chance
+    shared = {
+        key: _choices(wrong, key) for key in _WHERE if _choices(wrong, key) < _choices(usable, key)
+    }
+    found: dict[tuple[str, ...], tuple[list[str], list[Observation]]] = {}
+    for count in range(1, len(shared) + 1):
+        wider = set(found)
+        for keys in itertools.combinations(shared, count):
+            part = [one for one in usable if all(_choice(one, key) in shared[key] for key in keys)]
+            names = tuple(one.name for one in part)
+            if names not in wider:
+                found.setdefault(names, ([], part))[0].append(_label(keys, shared))
+    for labels, part in found.values():
+        yield ", or ".join(f"{label} only" for label in labels), part
+
+
+def _label(keys: Sequence[str], shared: Mapping[str, frozenset[str]]) -> str:
+    return " and ".join(_WHERE[key].format(" or ".join(sorted(shared[key]))) for key in keys)
+
+
+def _choice(observation: Observation, key: str) -> str:
+    return str(convention(observation.vector)[key])
+
+
+def _choices(observations: Sequence[Observation], key: str) -> frozenset[str]:
+    return frozenset(_choice(one, key) for one in observations)
+
+
 # --- rules where no replay can decide ---------------------------------------------------------
 
 
 def _other_convention(usable: Sequence[Observation], failing: Sequence[Observation]) -> str | None:
     """The legitimate convention under which everything is right."""
-    algorithms: dict[str, Callable[[AccBO], AccBO]] = {"": _same, **OTHER_CONVENTIONS}
     vectors: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **VECTOR_CONVENTIONS}
-    for (order, change), (first, cut) in itertools.product(algorithms.items(), vectors.items()):
+    for (order, change), (first, cut) in itertools.product(_CONVENTIONS.items(), vectors.items()):
         if not order and not first:
             continue
         candidate = Candidate((), order, lambda a, change=change: [change(a)], False)  # type: ignore[misc]

@@ -152,6 +152,7 @@ class Report:
             "convention": self.diagnosis.convention,
             "names": [list(names) for names in self.names],
             "named_under": named.convention if named else None,
+            "named_where": named.where if named else None,
             "named_error": named.error if named else None,
             "named_iterations": named.iterations if named else None,
             "offending": list(self.offending),
@@ -193,6 +194,7 @@ def named_text(named: Any) -> list[str]:
     lines = []
     joint = [" and ".join(f"“{name}”" for name in names) for names in named.names]
     under = f" under {named.convention}" if named.convention else ""
+    under += f" {named.where}" if named.where else ""
     reach = f" to {named.error:.1e} over {named.iterations} iterations" if named.error else ""
     if len(joint) == 1:
         lines.append(f"matches {joint[0]}{under}{reach}")
