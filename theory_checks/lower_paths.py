@@ -327,7 +327,7 @@ def judge_trajectory(name: str, outcome: Outcome) -> list[Finding]:
     parts = [0, 2] if path.period is not None else [0, 1, 2]
     deviation = outcome["v"][:, parts] - np.repeat(means[:, parts], copies, axis=-1)
     size = float(np.max(np.abs(targets)))
-    worst = deviation.ravel()[np.argmax(np.abs(deviation))]
+    worst = float(np.max(np.abs(deviation)))
     findings = [exact(f"deviation of v without noise, {name}", 0.0, worst, ROUNDING * size)]
     if path.period is not None:
         findings += _judge_option_two(path, outcome["v"], found[0].mean, targets)

@@ -17,6 +17,7 @@ from theory_checks.panels import Curve, Panel
 
 Found = dict[tuple[Any, ...], Outcome]  # of one kind of piece
 SHOWN = 0  # the eigenvalue shown: the smallest, followed worst
+SHOWN_STEPS = 12  # of the path without noise
 HALF = 2.58  # half a 99 % interval, in standard errors
 
 
@@ -111,8 +112,8 @@ def _orders(found: Found) -> Panel:
 
 def _without_noise(found: Found) -> Panel:
     """e_n² on the μ-eigenvector, its law, and the tempting claim."""
-    n, s = np.arange(decrease.STEPS + 1), decrease.RATES[0]
-    squares = found[0, 0]["y"][:, 0] ** 2
+    n, s = np.arange(SHOWN_STEPS + 1), decrease.RATES[0]
+    squares = found[0,]["e"][0, : SHOWN_STEPS + 1] ** 2
     published = np.array(list(decrease.WORST))
     worst = np.array([each.square for each in decrease.WORST.values()])
     return Panel(
@@ -127,7 +128,7 @@ def _without_noise(found: Found) -> Panel:
                 "(1 + ns)²(1 − s)^(2n)", n, theory.error_without_noise(n, s) ** 2, predicted=True
             ),
             Curve("the claim (1 − s)^n", n, (1 - s) ** n, predicted=True),
-            Curve("AccBO's warm start and steps", n[:21], squares[:21]),
+            Curve("AccBO's warm start and steps", n, squares),
             Curve("worst case, published", published, worst),
         ],
         log_y=True,
@@ -138,7 +139,8 @@ def _contractions(contraction: Found, pairs: Found) -> Panel:
     """V₊/V against αl: promised, worst published, worst found."""
     lengths = np.array(sorted(decrease.ONE_STEP))
     worst = [decrease.ONE_STEP[length] for length in lengths]
-    promised = [1 - theory.rate(decrease.MU, length) for length in lengths]
+    line = np.geomspace(lengths[0], lengths[-1], 40)
+    promised = [1 - theory.rate(decrease.MU, length) for length in line]
     quadratics = [np.max(decrease.contractions(contraction[length,], length)) for length in lengths]
     curved = [
         max(float(pairs[length,]["found"]), float(pairs[length,]["random"])) for length in lengths
@@ -150,7 +152,7 @@ def _contractions(contraction: Found, pairs: Found) -> Panel:
         "αl",
         "V₊/V",
         [
-            Curve("1 − s, the theory", lengths, promised, predicted=True),
+            Curve("1 − s, the theory", line, promised, predicted=True),
             Curve("worst case, published", lengths, worst, predicted=True),
             Curve("AccBO's step, quadratics", lengths, quadratics),
             Curve("AccBO's step, curved g, by search", lengths, curved),

@@ -90,8 +90,7 @@ def judge_point(name: str, outcome: Outcome) -> list[Finding]:
         averages = np.concatenate((outcome["y_previous"][:1], averages[:-1]))
     x = np.broadcast_to(positions(STEPS)[:-1, None], momentum.shape)
     predicted = _hypergradient(x, averages)
-    deviation = momentum - predicted
-    worst = deviation.ravel()[np.argmax(np.abs(deviation))]
+    worst = float(np.max(np.abs(momentum - predicted)))
     tolerance = ROUNDING * float(np.max(np.abs(predicted)))
     return [exact(f"m − h(x_t, ŷ), {name}", 0.0, worst, tolerance)]
 

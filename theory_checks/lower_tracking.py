@@ -78,11 +78,7 @@ def pieces(settings: Settings) -> list[Piece]:
             for power in steps.EXPONENTS
             for first in run_firsts
         ),
-        *(
-            (("eigenvector", number, warm_start), 0.01)
-            for number in range(len(decrease.RATES))
-            for warm_start in decrease.WARM_STARTS
-        ),
+        *((("eigenvector", number), 0.02) for number in range(len(decrease.RATES))),
         *((("contraction", length), 0.01) for length in decrease.ONE_STEP),
         *((("pairs", length), 0.3) for length in decrease.ONE_STEP),
         *((("starts", n), 0.5) for n in decrease.SEARCHED),
@@ -152,6 +148,10 @@ def _rival(settings: Settings, rival: str, power: int, first: int) -> Outcome:
     return steps.measure_rival(settings, rival, power, first, runs)
 
 
+def _eigenvector(settings: Settings, number: int) -> Outcome:
+    return decrease.measure_eigenvector(settings, decrease.RATES[number])
+
+
 MEASURES: dict[str, Callable[..., Outcome]] = {
     "noise": _noise,
     "trajectory": paths.measure_trajectory,
@@ -160,9 +160,7 @@ MEASURES: dict[str, Callable[..., Outcome]] = {
     "step": lambda settings: steps.measure_step(settings, steps.GENERIC),
     "scaling": _scaling,
     "rival": _rival,
-    "eigenvector": lambda settings, number, warm_start: decrease.measure_eigenvector(
-        settings, decrease.RATES[number], warm_start
-    ),
+    "eigenvector": _eigenvector,
     "contraction": decrease.measure_contraction,
     "pairs": decrease.measure_pairs,
     "starts": decrease.measure_starts,
@@ -188,9 +186,9 @@ def _judge_rivals(found: Outcomes) -> list[Finding]:
 
 
 def _judge_eigenvector(found: Outcomes) -> list[Finding]:
-    findings = decrease.judge_published(found[0, 0])
-    for (number, warm_start), outcome in found.items():
-        findings += decrease.judge_eigenvector(decrease.RATES[number], warm_start, outcome)
+    findings = decrease.judge_published(found[0,])
+    for (number,), outcome in found.items():
+        findings += decrease.judge_eigenvector(decrease.RATES[number], outcome)
     return findings
 
 

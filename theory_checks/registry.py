@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from theory_checks import momentum_variance, neumann_bias, rate
+from theory_checks import lower_tracking, momentum_variance, neumann_bias, rate
 
-CHECKS: dict[str, Any] = {check.NAME: check for check in (neumann_bias, momentum_variance, rate)}
+CHECKS: dict[str, Any] = {
+    check.NAME: check for check in (neumann_bias, momentum_variance, lower_tracking, rate)
+}
