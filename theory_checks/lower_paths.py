@@ -54,7 +54,8 @@ PATHS = {
     "SGD": Path(False, (140,), step_size=0.37, momentum=0.0, averaging=1.0),
     "simultaneous": Path(True, (2, 9, 60)),
     "sequential": Path(True, (2, 9, 60), order="sequential"),
-    "Option II": Path(True, (1, 6, 32), order="sequential", period=3, lower_steps=4),
+    "II simultaneous": Path(True, (1, 6, 32), period=3, lower_steps=4),
+    "II sequential": Path(True, (1, 6, 32), order="sequential", period=3, lower_steps=4),
 }
 SHARE_ON = "simultaneous"  # the path whose runs are watched at every t
 SHARE = 0.05  # of runs that may exceed the bound: δ
@@ -330,14 +331,15 @@ def judge_trajectory(name: str, outcome: Outcome) -> list[Finding]:
     worst = float(np.max(np.abs(deviation)))
     findings = [exact(f"deviation of v without noise, {name}", 0.0, worst, ROUNDING * size)]
     if path.period is not None:
-        findings += _judge_option_two(path, outcome["v"], found[0].mean, targets)
+        findings += _judge_option_two(name, outcome["v"], found[0].mean, targets)
     return findings
 
 
 def _judge_option_two(
-    path: Path, v: np.ndarray, start: np.ndarray, targets: np.ndarray
+    name: str, v: np.ndarray, start: np.ndarray, targets: np.ndarray
 ) -> list[Finding]:
     """Between refreshes y rests, and ŷ − y shrinks by 1 − τ an iteration."""
+    path = PATHS[name]
     assert path.period is not None  # Option II
     y = np.concatenate((start[None, : v.shape[-1]], v[:, 0]))  # y_0, y_1, …
     moves = np.abs(np.diff(y, axis=0)).max(axis=-1)
@@ -346,18 +348,18 @@ def _judge_option_two(
     kept = (1 - path.averaging) * (averages[:-1] - y[1:-1]) - (averages[1:] - y[2:])
     copied = np.abs(v[1:, 1] - y[1:-1]).max()
     return [
-        exact("move of y between refreshes", 0.0, float(moves[~refreshed].max()), 0.0),
+        exact(f"move of y between refreshes, {name}", 0.0, float(moves[~refreshed].max()), 0.0),
         Finding(
-            "smallest move of y at a refresh",
+            f"least move of y at a refresh, {name}",
             0.0,
             float(moves[refreshed].min()),
             None,
             "above the prediction",
             bool(moves[refreshed].min() > 0),
         ),
-        exact("y_previous − y of the iteration before", 0.0, float(copied), 0.0),
+        exact(f"y_previous − the last y, {name}", 0.0, float(copied), 0.0),
         exact(
-            "ŷ − y between refreshes, off (1 − τ)^k",
+            f"ŷ − y, off (1 − τ)^k, {name}",
             0.0,
             float(np.abs(kept[~refreshed[1:]]).max()),
             ROUNDING * size,

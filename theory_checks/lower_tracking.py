@@ -2,10 +2,11 @@
 
 Claim       (y_t, y_{t−1}, ŷ_t) is Gaussian with the mean and covariance of a linear recursion.
             Stationary, y lags by c[1 − (1 − αh)γ]/(αh) and ŷ by c(1 − τ)/τ more. With α = ε²,
-            drift ε² and variance O(ε) the tracking error is O(ε); SGD's at equal α is O(1), at
-            ½√(α/μ) it is SNAG's. Without noise e_n = (1 + ns)(1 − s)^n e_0 on the μ-eigenvector,
-            so that ‖e_n‖² ≤ (1 − s)^n ‖e_0‖² is false; V_{n+1} ≤ (1 − s)V_n is true for αl ≤ 1
-            and false at 1.1. In Option II y rests between refreshes, and ŷ − y shrinks by 1 − τ.
+            drift ε² and variance O(ε) the tracking error is O(ε); SGD's at equal α is O(1), and
+            at ½√(α/μ) that of its y is that of SNAG's y. Without noise e_n = (1 + ns)(1 − s)^n e_0
+            on the μ-eigenvector, so that ‖e_n‖² ≤ (1 − s)^n ‖e_0‖² is false; V_{n+1} ≤ (1 − s)V_n
+            is true for αl ≤ 1 and false at 1.1 (where μ/l is small: 0.001 here, while at 0.1 no
+            quadratic shows it). In Option II y rests between refreshes, and ŷ − y shrinks by 1 − τ.
 Regime      AccBO's own steps on a path prescribed to x. Quadratic g, H diagonal or full, Gaussian
             noise, both orders and options; for V also a g that is not quadratic. The order changes
             only where h is taken, ŷ_t or ŷ_{t+1}: the path below is the same.
@@ -49,6 +50,18 @@ KILLS = (
     "no averaging",
     "τ and 1−τ swapped",
     "hypergradient at y",
+    "no correction",
+    "old point at (x_{t−1}, ŷ_t)",
+    "old point copied after the step",
+    "two-iterations-old momentum",
+    "samples normalised",
+    "series from q = 1",
+    "one term too few",
+    "one term too many",
+    "1/l missing",
+    "random term without Q",
+    "sign of the implicit term",
+    "cross derivative at the wrong point",
 )
 DESIGNATED = "gradient at y"
 VARIATIONS = ()
