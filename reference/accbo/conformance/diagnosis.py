@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from accbo.algorithms import AccBO
 from accbo.conformance.cases import norms
 from accbo.conformance.faults import FAULTS, Choices, Fault, clipped
 from accbo.conformance.observation import Observation, departs, departures, fits
-from accbo.conformance.replay import replay, tolerances
+from accbo.conformance.replay import replaying, tolerances
 from accbo.conformance.variants import KeptPair, Leaking, Remembering, with_parts
 from accbo.conformance.vector import Vector, convention
 
@@ -82,7 +82,6 @@ OTHER_CONVENTIONS: dict[str, Callable[[AccBO], AccBO]] = {
     "order = sequential": _order("sequential"),
     "order = simultaneous": _order("simultaneous"),
 }
-_CONVENTIONS: dict[str, Callable[[AccBO], AccBO]] = {"": _same, **OTHER_CONVENTIONS}
 
 
 def _first_only(vector: Vector) -> Vector:
@@ -118,28 +117,33 @@ def diagnose(observations: Sequence[Observation]) -> Diagnosis:
     if other:
         return Diagnosis(other, None, (), "")
     wrong = [one for one in observations if one.trouble or one.notes or _fails(one)]
-    parts = [("", usable), *_blamed(usable, wrong)]
-    for search, (where, part) in itertools.product((_singles, _pairs), parts):
-        found = _found(search, part, failing, {"": _same} if where else _CONVENTIONS)
-        if found:
-            return Diagnosis(None, found._replace(where=where), offending, remark)
+    blamed = list(_blamed(usable, wrong))
+    for search in (_singles, _pairs):
+        for where, part, candidates in _attempts(search, usable, failing, blamed):
+            found = _fitting(candidates, part)
+            if found is None and search is _singles:
+                found = _by_elimination(part, failing) or _single_precision(part, failing)
+            if found:
+                return Diagnosis(None, found._replace(where=where), offending, remark)
     return Diagnosis(None, None, offending, remark)
 
 
-def _found(
+Part = tuple[str, Sequence[Observation]]  # the cases of some conventions, and which
+
+
+def _attempts(
     search: Search,
     usable: Sequence[Observation],
     failing: Sequence[Observation],
-    conventions: Mapping[str, Callable[[AccBO], AccBO]],
-) -> Named | None:
-    """What ``search`` offers, or else a rule tells, under the first convention where it fits."""
-    for name, change in conventions.items():
-        found = _fitting(search(name, change, failing), usable, failing)
-        if found:
-            return found
-    if search is _pairs:
-        return None
-    return _by_elimination(usable, failing) or _single_precision(usable, failing)
+    blamed: Sequence[Part],
+) -> Iterator[tuple[str, Sequence[Observation], list[Candidate]]]:
+    """What is to be explained, and by what: all cases, under each convention; then parts."""
+    declared = _surviving(search("", _same, failing), failing)
+    yield "", usable, declared
+    for name, change in OTHER_CONVENTIONS.items():
+        yield "", usable, _surviving(search(name, change, failing), failing)
+    for where, part in blamed:
+        yield where, part, declared
 
 
 def _short(observation: Observation) -> Observation:
@@ -163,39 +167,44 @@ def _informative(observation: Observation) -> tuple[int, int, str]:
     return noisy, order[observation.mode], observation.vector.id
 
 
-def _replayed(candidate: Candidate, observation: Observation) -> list[dict[str, np.ndarray]]:
+def _replayed(candidate: Candidate, observation: Observation) -> Iterator[dict[str, np.ndarray]]:
     vector = _cut(observation.vector, observation.mode, len(observation.states))
     algorithms = candidate.algorithms(vector.algorithm)
-    return replay(algorithms, vector, observation.mode, observation.states)
+    return replaying(algorithms, vector, observation.mode, observation.states)
 
 
 def _explains(candidate: Candidate, observation: Observation) -> bool:
     """Whether ``candidate`` yields what was shown, and what was wrong with it."""
     if candidate.remembers and observation.mode != "start":
         return True  # what it would remember is not known: no evidence
-    gap = fits(_replayed(candidate, observation), observation)
+    gap = fits(_replayed(candidate, observation), observation, CLOSE)
     if gap > CLOSE:
         return False
     departure = max((found.ratio for found in departures(observation)), default=0.0)
     return departure <= 1 or gap <= max(1.0, EXPLAINED * departure)
 
 
-def _fitting(
-    candidates: Iterator[Candidate], usable: Sequence[Observation], failing: Sequence[Observation]
-) -> Named | None:
-    """The candidates that explain everything, told apart as far as they can be."""
+def _surviving(candidates: Iterator[Candidate], failing: Sequence[Observation]) -> list[Candidate]:
+    """The candidates that explain all departures."""
+    if not any(one.mode == "start" for one in failing):  # a stand-in is all there is
+        candidates = (candidate._replace(remembers=False) for candidate in candidates)
+    return [candidate for candidate in candidates if _explains_all(candidate, failing)]
+
+
+def _explains_all(candidate: Candidate, observations: Iterable[Observation]) -> bool:
+    try:
+        return all(_explains(candidate, one) for one in observations)
+    except (ValueError, IndexError, ArithmeticError):  # does not apply to these samples
+        return False
+
+
+def _fitting(candidates: Sequence[Candidate], usable: Sequence[Observation]) -> Named | None:
+    """Those of the candidates that explain what is right too, told apart as far as they can be."""
+    right = [one for one in usable if not _fails(one)]
     found: dict[tuple[str, ...], Candidate] = {}
-    starts = any(one.mode == "start" for one in failing)
     for candidate in candidates:
-        if candidate.remembers and not starts:
-            candidate = candidate._replace(remembers=False)  # a stand-in is all there is
-        if candidate.names in found:
-            continue
-        try:
-            if all(_explains(candidate, one) for one in itertools.chain(failing, usable)):
-                found[candidate.names] = candidate
-        except (ValueError, IndexError, ArithmeticError):  # does not apply to these samples
-            continue
+        if candidate.names not in found and _explains_all(candidate, right):
+            found[candidate.names] = candidate
     if not found:
         return None
     best = min(found.values(), key=lambda candidate: len(candidate.names))
@@ -300,9 +309,7 @@ _WHERE = {
 }
 
 
-def _blamed(
-    usable: Sequence[Observation], wrong: Sequence[Observation]
-) -> Iterator[tuple[str, list[Observation]]]:
+def _blamed(usable: Sequence[Observation], wrong: Sequence[Observation]) -> Iterator[Part]:
     """The cases of the conventions that all wrong ones share, and some right ones do not.
 
     The fewest conditions first: where a mistake cannot be seen, it must not be denied. Conditions
@@ -343,13 +350,15 @@ def _choices(observations: Sequence[Observation], key: str) -> frozenset[str]:
 def _other_convention(usable: Sequence[Observation], failing: Sequence[Observation]) -> str | None:
     """The legitimate convention under which everything is right."""
     vectors: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **VECTOR_CONVENTIONS}
-    for (order, change), (first, cut) in itertools.product(_CONVENTIONS.items(), vectors.items()):
+    orders = {"": _same, **OTHER_CONVENTIONS}
+    for (order, change), (first, cut) in itertools.product(orders.items(), vectors.items()):
         if not order and not first:
             continue
         candidate = Candidate((), order, lambda a, change=change: [change(a)], False)  # type: ignore[misc]
         if all(
-            fits(_replayed(candidate, dataclasses.replace(one, vector=cut(one.vector))), one) <= 1
-            for one in itertools.chain(failing, usable)
+            fits(_replayed(candidate, dataclasses.replace(one, vector=cut(one.vector))), one, 1)
+            <= 1
+            for one in (*failing, *itertools.filterfalse(_fails, usable))
         ):
             return ", ".join(part for part in (order, first) if part)
     return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,6 +38,19 @@ class Observation:
         """The name of the check: the vector's id, and the mode of a trajectory."""
         return self.vector.id if self.mode == "step" else f"{self.vector.id}:{self.mode}"
 
+    @functools.cached_property
+    def _departures(self) -> tuple[Departure, ...]:
+        vector, mode = self.vector, self.mode
+        reference = zip(
+            iterations(vector, mode), expected(vector, mode), tolerances(vector, mode), strict=True
+        )
+        return tuple(
+            _departure(t, name, got[name], right[name], allowed[name])
+            for (t, right, allowed), got in zip(reference, self.states, strict=False)
+            for name in FIELDS
+            if name in got
+        )
+
 
 class Departure(NamedTuple):
     """Where a quantity is off: after ``iteration``, by ``error`` where ``tolerance`` is allowed."""
@@ -57,25 +71,19 @@ class Departure(NamedTuple):
         return self.error / self.tolerance if self.tolerance > 0 else math.inf
 
 
-def departures(observation: Observation) -> Iterator[Departure]:
+def departures(observation: Observation) -> tuple[Departure, ...]:
     """Every shown quantity against the reference, in order of iterations and of ``FIELDS``."""
-    vector, mode = observation.vector, observation.mode
-    reference = zip(
-        iterations(vector, mode), expected(vector, mode), tolerances(vector, mode), strict=True
-    )
-    for (t, right, allowed), got in zip(reference, observation.states, strict=False):
-        for name in FIELDS:
-            if name in got:
-                yield _departure(t, name, got[name], right[name], allowed[name])
+    return observation._departures
 
 
 _SOURCE = {"x_previous": "x", "y_previous": "y", "y_average_previous": "y_average"}
 
 
 @np.errstate(all="ignore")
-def fits(states: Sequence[Shown], observation: Observation) -> float:
+def fits(states: Iterable[Shown], observation: Observation, enough: float = math.inf) -> float:
     """The largest error of ``observation`` against ``states``, in tolerances of the vector.
 
+    Or the first above ``enough``: no more of ``states`` is read then.
     Where a wrong quantity is larger than the right one, so are its roundings; and a field that
     is an exact copy in the right step may be a computed one in a wrong one.
     """
@@ -84,10 +92,12 @@ def fits(states: Sequence[Shown], observation: Observation) -> float:
     reference = zip(expected(vector, mode), tolerances(vector, mode), strict=True)
     for got, replayed, (right, allowed) in zip(observation.states, states, reference, strict=False):
         for name, value in got.items():
+            if np.array_equal(value, replayed[name]):
+                continue
             tolerance = np.maximum(allowed[name], allowed[_SOURCE.get(name, name)])
             grown = _growth(replayed[name], right[name])
             worst = max(worst, ratio(value, replayed[name], tolerance * grown))
-            if worst == math.inf:
+            if worst > enough:
                 return worst
     return worst
 

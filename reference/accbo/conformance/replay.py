@@ -50,9 +50,19 @@ def replay(
     Where there are several algorithms, a hidden draw decides which of them makes a step: the
     one that comes closest to ``target``, or each in turn without one.
     """
-    native = vector if vector.dtype == "float64" else _native(vector)
     with np.errstate(all="ignore"):  # a mistake may diverge
-        return list(_states(algorithms, native, mode, target))
+        return list(replaying(algorithms, vector, mode, target))
+
+
+def replaying(
+    algorithms: Sequence[Any],
+    vector: Vector,
+    mode: str,
+    target: Sequence[Shown] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """As ``replay``, one state at a time: who has seen enough can stop."""
+    native = vector if vector.dtype == "float64" else _native(vector)
+    return _states(algorithms, native, mode, target)
 
 
 def _native(vector: Vector) -> Vector:
