@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 
 from accbo.conformance import check
 from accbo.conformance.check import check_one, select
+from accbo.conformance.judge import judge
 from accbo.conformance.observe import Runner
 from accbo.conformance.report import PASS
 from accbo.conformance.target import load_target
 from tests.backends import need
 
+EVERYTHING = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -28,9 +31,12 @@ def report(target: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("backend", ["torch"])
-def test_pytorch_conforms_on_every_case(backend: str) -> None:
+def test_pytorch_conforms(backend: str) -> None:
+    """On the fast tier and a case of every group; on all of them in the nightly run."""
     need(backend)
-    found = report("torch_accbo.py:Implementation")
+    runner = Runner(load_target(str(EXAMPLES / "torch_accbo.py:Implementation")), "torch")
+    wanted = [v for v in select() if EVERYTHING or v.fast or v.id.endswith("/0")]
+    found = judge([one for v in wanted for one in runner.observe(v)], implementation="torch")
     assert found.conforms, found.text()
     assert len((EXAMPLES / "torch_accbo.py").read_text(encoding="utf-8").splitlines()) < 120
 
@@ -60,6 +66,6 @@ def test_jax_conforms_on_some_cases(backend: str) -> None:
 )
 def test_published_mistakes_are_named(backend: str, target: str, names: tuple[str, ...]) -> None:
     need(backend)
-    found = report(f"wrong_accbo.py:{target}")
+    found = report(f"wrong_accbo.py:{target}", fast=not EVERYTHING)
     assert found.exit_code == 1
     assert found.names == (names,), found.text()
