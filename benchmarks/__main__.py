@@ -1,7 +1,8 @@
 """``python -m benchmarks [--json FILE] [--quick] [--size R,d ...]``.
 
 Microseconds per step of AccBO, ours and hand-written, with one thread. Exit code 0 when
-everything was timed, 2 when it could not run, 130 when interrupted.
+everything was timed, 2 when it could not run, 130 when interrupted. ``python -m benchmarks
+dimension`` is another study: cost and accuracy against the dimension, with its own ``--help``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import environment
+from benchmarks import dimension, environment
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
 SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation apart
@@ -20,7 +21,10 @@ SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and print the table."""
-    options = _parse(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["dimension"]:
+        return dimension.main(given[1:], _prepare_jax)
+    options = _parse(given)
     environment.one_thread()
     try:
         return _run(options)
