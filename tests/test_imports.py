@@ -23,6 +23,8 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("lower", 2),
     ("hypergradient", 2),
     ("momentum", 2),
+    ("saga", 2),
+    ("spider", 2),
     ("upper", 2),
     ("counting", 3),
     ("problems._lower", 3),

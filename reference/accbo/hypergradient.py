@@ -44,6 +44,17 @@ def hypergradient(
     return implicit_gradient(problem, x, y, inverse, sample)
 
 
+def neumann_gradient(
+    problem: BilevelProblem, sample: Any, sampling: str, terms: int, scale: float
+) -> Callable[[Array, Array], Array]:
+    """(x, y) ↦ h(x, y) with the series of ``NEUMANN[sampling]``, on this one sample throughout."""
+
+    def series(product: Product, v: Array, sample: Any) -> Array:
+        return NEUMANN[sampling](product, v, sample, terms, scale)
+
+    return lambda x, y: hypergradient(problem, x, y, sample, series)
+
+
 def implicit_gradient(problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
     """∇_x F(x,y;ξ) − ∇²_xy G(x,y;ζ⁰) z on ``sample.upper`` and ``sample.cross``; ``(..., d_x)``.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from accbo._arrays import Array
+from accbo._arrays import Array, fold
+from accbo.problem import BilevelProblem
 
 Gradient = Callable[[Array], Array]
 
@@ -12,6 +14,17 @@ Gradient = Callable[[Array], Array]
 def gradient_step(gradient: Gradient, y: Array, step_size: float) -> Array:
     """y − α ∇_y G(y), shape ``(..., d_y)``."""
     return y - step_size * gradient(y)
+
+
+def gradient_steps(
+    problem: BilevelProblem, x: Array, y: Array, samples: Any, step_size: float
+) -> Array:
+    """SGD on y at a fixed x, one step per row of ``samples``; shape ``(..., d_y)``."""
+
+    def advance(y: Array, sample: Any) -> Array:
+        return gradient_step(lambda y: problem.grad_y_lower(x, y, sample), y, step_size)
+
+    return fold(advance, y, samples)
 
 
 def nesterov_step(
