@@ -72,7 +72,7 @@ def test_slip_by_hand() -> None:
     assert a.momentum == 1 - EPSILON**2
     assert a.upper_step_size == EPSILON**3
     assert a.lower_step_size == a.linear_step_size == EPSILON**2
-    assert (one.steps, one.first, one.lower_scale) == (16**4, 32, 0.25)
+    assert (one.steps, one.first, one.lower_scale) == (16**4, 32, 1.0)
     assert one.warm_start == math.ceil(2 * (1 + math.log(16)) * 16**2 / CONSTANTS.mu)
     twice = Factors(lower_step=2.0, linear_step=4.0, upper_step=8.0, momentum=16.0)
     b = schedules.slip(CONSTANTS, epsilon=EPSILON, factors=twice).algorithm

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from theory_checks import lower_tracking, momentum_variance, neumann_bias, rate
+from theory_checks import lower_tracking, momentum_variance, neumann_bias, oracle_calls, rate
 
 CHECKS: dict[str, Any] = {
-    check.NAME: check for check in (neumann_bias, momentum_variance, lower_tracking, rate)
+    check.NAME: check
+    for check in (neumann_bias, momentum_variance, lower_tracking, oracle_calls, rate)
 }

@@ -8,10 +8,10 @@ variant, and nothing in ``theory_checks`` tunes them:
     moving average   1 − β = ε², η = ε³, the same lower level,         T = ε⁻⁴
     both             γ = (1 − √(μα))/(1 + √(μα)),  S = 2/ε samples for m_0,
                      T0 = 2 (1 + log 1/ε)/√(μα),   lower noise scaled by √ε (variance O(ε)),
-    SLIP             1 − β = ε², η = ε³, α = ν = min(ε², 1/l), T = ε⁻⁴, S = 2/ε,
-                     T0 = 2 (1 + log 1/ε)/(μα),    lower noise scaled by √ε as for the others
                      Q = ⌈log(c/ε)/−log(1 − μ/l)⌉ with c = l_g1 l_f0/μ (Q = 1 if μ = l)
     Option II        I = ⌈1/ε⌉, N = ⌈2/√(μα)⌉
+    SLIP             1 − β = ε², η = ε³, α = ν = min(ε², 1/l), T = ε⁻⁴, S = 2/ε,
+                     T0 = 2 (1 + log 1/ε)/(μα),    lower noise as it is: no condition on it
 
 l is the largest curvature of a realisation. Where l_f0 is infinite (a quadratic f) it is
 replaced by ``gradient_bound``, a bound of ‖∇_y f‖ on the region of interest, by default 1.
@@ -41,7 +41,7 @@ class Factors:
     first: float = 2.0  # of S
     warm_start: float = 2.0  # of T0
     lower_steps: float = 2.0  # of N
-    lower_scale: float = 1.0  # of √ε
+    lower_scale: float = 1.0  # of √ε; of 1 for SLIP
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def slip(
     """SLIP's schedule for a target accuracy, or for a number of steps (ε = T^{−1/4}).
 
     Give exactly one of ``epsilon`` in (0, 1) and ``steps`` ≥ 2; raises ``ValueError`` for
-    anything else. At α = ν = ε² and a drift of η = ε³ a step, y and z lag by O(ε).
+    anything else. At α = ν = ε² and a drift of η = ε³ a step, y and z lag by O(ε), and a
+    constant lower variance adds O(ε): SLIP needs no condition on it.
     """
     epsilon, steps = _accuracy(epsilon, steps, 4)
     alpha = min(factors.lower_step * epsilon**2, 1 / constants.curvature)
@@ -125,7 +126,7 @@ def slip(
         steps=steps,
         warm_start=_warm_start(epsilon, constants.mu * alpha, factors),
         first=math.ceil(factors.first / epsilon),
-        lower_scale=factors.lower_scale * math.sqrt(epsilon),
+        lower_scale=factors.lower_scale,
     )
 
 

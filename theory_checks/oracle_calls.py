@@ -1,0 +1,702 @@
+"""Oracle calls: where AccBO is cheaper than the moving average, and what makes it so (SPEC 4.6).
+
+Claim       an iteration takes 2Q + 5 calls (chained series), Q(Q−1) + 7 (independent), N/I lower
+            calls in Option II; SLIP's takes 5. So AccBO, ε⁻³ iterations, is cheaper than SLIP, ε⁻⁴,
+            only below an accuracy ε*, and below it by ε*/ε times (calls an iteration at ε*)/(calls
+            an iteration at ε). SGD at ½√(α/μ) matches Nesterov's step below to leading order.
+Regime      SLIP is the rival of SPEC §5: moving average, linear-system iterate, one SGD step; each
+            on its own schedule of ``accbo.schedules``, calls of warm start and m_0 included, a
+            lower gradient of variance O(ε) counted as one call. Quadratic problem, eigenvalues of H
+            from 1 to 4; the ablation where y* = x and y carries most of Φ, T = 2^10.
+Statistic   calls of the run by kind, counted on one step of each kind; mean of ‖∇Φ(x_t)‖ over
+            t ≥ T/2, a power law of T fitted to the replicates of all T; ε* is where calls against
+            level cross. For the independent series, whose level is the chained one's, ε* lies far
+            below any run: the fitted laws are extrapolated.
+Rule        counts equal the formulas. ε* and the ratios of calls at ε*/2 and ε*/4: the whole 99 %
+            interval within a factor (1.25 to 2, in the table) of what the counts and levels
+            proportional to ε predict. The ablation: inequalities, and two-sided where two variants
+            should agree; what the theory says nothing of is shown.
+
+Answer      Why is the observed speed-up smaller than the theoretical one? The ratio of iterations
+            grows as 1/ε, but an iteration of AccBO costs Q-fold more, so that it starts to pay only
+            at ε*; below, Q grows with log 1/ε and takes back part of every gain: the ratios at ε*/2
+            and ε*/4 stay below 2 and 4, the more so for independent factors. If the lower
+            level's small variance has to be bought with minibatches, less is left. Of the design
+            choices only the recursive momentum buys the rate: variants without it are several times
+            worse. Nesterov's step, averaging and normalisation change the level by a factor of two
+            or so at most on this smooth problem, and their absence can even lower it: they are for
+            worse problems (``unbounded_smoothness``). Mistakes in published code cost the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm as normal
+
+from accbo import SLIP, AccBO, Calls, Tape, count_calls, move, run, schedules
+from accbo._arrays import asarray, norm, to_host
+from accbo.conformance.faults import FAULTS
+from accbo.problems import LowerNoise, Quadratic, UpperNoise, quadratic
+from accbo.sampling import random_matrix
+from accbo.schedules import Schedule
+from accbo.upper import gradient_step
+from theory_checks import crossover
+from theory_checks.backends import like
+from theory_checks.crossover import Cost, Method
+from theory_checks.harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from theory_checks.panels import Curve, Panel
+from theory_checks.statistics import (
+    Finding,
+    at_least,
+    band_false_alarm,
+    exact,
+    relative_error,
+    within_band,
+)
+
+NAME = "oracle_calls"
+CLAIM = "AccBO takes 2Q + 5 calls an iteration, SLIP 5: cheaper below ε*, by about ε*/ε"
+SOURCE = "SPEC 4.6"
+EFFECT = "an exponent of AccBO's level off by 0.06"
+KILLS = (
+    # by the counts
+    "stale sample",
+    "no correction",
+    "one term too few",
+    "one term too many",
+    "no warm start",
+    "period off by one",
+    "random term without Q",
+    # by the crossover
+    "different sample",
+    "correction without β",
+    "old point copied after the step",
+    "two-iterations-old momentum",
+    "upper gradient leaks",
+    "series from q = 1",
+    "1/l missing",
+    "sign of the implicit term",
+    "no normalisation",
+    "clipping",
+    # by the variants that must agree with AccBO
+    "β and 1−β swapped",
+    "old point at (x_{t−1}, ŷ_t)",
+    "norm per block",
+    "y_{t−1} overwritten",
+    "γ as 1−γ",
+    "no averaging",
+    "τ and 1−τ swapped",
+    "hypergradient at y",
+)
+DESIGNATED = "different sample"
+VARIATIONS = ()
+
+LEVEL = 0.99
+_Z = float(normal.isf((1 - LEVEL) / 2))
+SHOWN = "shown, not judged"
+SPECTRUM = (1.0, 2.0, 3.0, 4.0)
+DIMENSION = len(SPECTRUM)
+RECORDS = 1024  # states looked at in a run
+GROUP = 512
+
+# log2 T: replicates
+LADDERS = {
+    "quick": {
+        "AccBO": {5: 2048, 6: 2048, 7: 2048, 8: 1024, 9: 1024, 10: 512, 11: 512, 12: 256},
+        "SLIP": {6: 2048, 7: 2048, 8: 2048, 9: 1024, 10: 512, 12: 256, 14: 64, 16: 32},
+    },
+    "full": {
+        "AccBO": {k: max(64, 4096 >> max(0, k - 9)) for k in range(5, 16)},
+        "SLIP": {k: max(64, 4096 >> max(0, k - 9)) for k in range(6, 19)},
+    },
+}
+EXPONENTS = {"AccBO": -1 / 3, "SLIP": -1 / 4}
+COUNTED = {"AccBO": range(5, 19), "SLIP": range(6, 23, 2)}  # log2 T at which calls are counted
+SAMPLINGS = ("chained", "independent")
+# of ε* and the ratios at ε*/2 and ε*/4: allowed factor, and log of the finite window's bias
+FACTORS = {"chained": (1.5, 1.25, 1.5), "independent": (2.0, 1.25, 1.5)}
+BIAS = {"chained": (0.15, 0.10, 0.18), "independent": (0.30, 0.08, 0.16)}
+
+ABLATION_POWER = 10
+ABLATION_REPLICATES = {"quick": 64, "full": 512}
+
+# of ratios of 1: the band, and how far off the truth may be
+LEADING_ORDER, SAME_EXPECTATION = (0.2, 0.1), (0.05, 0.01)
+
+
+# --- the variants of the ablation -----------------------------------------------------------
+
+
+def _plain(algorithm: AccBO) -> AccBO:
+    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(upper_step=gradient_step))
+
+
+def _long_step(algorithm: AccBO) -> AccBO:
+    """SGD at ½√(α/μ); μ is the least eigenvalue."""
+    step = 0.5 * math.sqrt(algorithm.lower_step_size / SPECTRUM[0])
+    return dataclasses.replace(algorithm, lower_momentum=0.0, lower_step_size=step)
+
+
+def _linear_system(algorithm: AccBO) -> SLIP:
+    return SLIP(
+        lower_step_size=algorithm.lower_step_size,
+        linear_step_size=algorithm.lower_step_size,
+        momentum=algorithm.momentum,
+        upper_step_size=algorithm.upper_step_size,
+    )
+
+
+ABLATION: dict[str, Callable[[AccBO], Any]] = {
+    "moving average": FAULTS["no correction"].apply,
+    "moving average, linear system": _linear_system,
+    "SGD below, equal α": lambda a: dataclasses.replace(a, lower_momentum=0.0),
+    "SGD below, ½√(α/μ)": _long_step,
+    "independent series": lambda a: dataclasses.replace(a, neumann_sampling="independent"),
+    "randomised series": lambda a: dataclasses.replace(a, neumann_sampling="randomised"),
+    "no averaging": lambda a: dataclasses.replace(a, averaging=1.0),
+    "plain step": _plain,
+}
+WORSE = ("moving average", "moving average, linear system", "SGD below, equal α")
+AGREE = {"SGD below, ½√(α/μ)": LEADING_ORDER, "independent series": SAME_EXPECTATION}
+
+
+# --- pieces ----------------------------------------------------------------------------------
+
+
+def pieces(settings: Settings) -> list[Piece]:
+    """The counts, every method at every T in groups of replicates, and the ablation."""
+    found = [Piece(NAME, ("counts",), 0.1), Piece(NAME, ("calls",), 1.0)]
+    for method, ladder in LADDERS[settings.profile].items():
+        for power, replicates in ladder.items():
+            size = _group_size(replicates)
+            found += [
+                Piece(NAME, ("level", method, power, group), 2.0**power * (30 + size) / 4e6)
+                for group in range(replicates // size)
+            ]
+    names = ["AccBO", *ABLATION]
+    if settings.fault is not None:  # what is only shown says nothing about a fault
+        names = ["AccBO", *WORSE, *AGREE]
+    return found + [Piece(NAME, ("ablation", name), 0.4) for name in names]
+
+
+def _group_size(replicates: int) -> int:
+    return min(replicates, GROUP)
+
+
+def measure(settings: Settings, piece: Piece) -> Outcome:
+    """One piece; what no fault touches is the same for every fault and kept between them."""
+    touched = piece.key[0] in ("counts", "calls") or "AccBO" in piece.key
+    if settings.fault is not None and not touched:
+        return _rival(dataclasses.replace(settings, fault=None), piece)
+    return _measure(settings, piece)
+
+
+@functools.lru_cache(maxsize=128)
+def _rival(settings: Settings, piece: Piece) -> Outcome:
+    return _measure(settings, piece)
+
+
+def _measure(settings: Settings, piece: Piece) -> Outcome:
+    kind, *rest = piece.key
+    if kind == "counts":
+        return {"counted": np.array(_counts(settings))}
+    if kind == "calls":
+        return _calls(settings)
+    if kind == "ablation":
+        return _ablation(settings, piece, *rest)
+    return _level(settings, piece, *rest)
+
+
+def _level(settings: Settings, piece: Piece, method: str, power: int, group: int) -> Outcome:
+    """The level of each replicate of one group."""
+    problem = crossing_problem()
+    schedule = _schedule(method, problem, 2**power)
+    algorithm: Any = schedule.algorithm
+    if method == "AccBO":
+        algorithm = settings.apply_fault(algorithm)
+    size = _group_size(LADDERS[settings.profile][method][power])
+    number = list(EXPONENTS).index(method)
+    seed = (settings.seed * 2 + number) * 64 + power
+    level = _run(settings, piece, problem, algorithm, schedule, size, (seed, group * size))
+    return {"level": level}
+
+
+def _ablation(settings: Settings, piece: Piece, name: str) -> Outcome:
+    """The level of each replicate, on the same noise for every variant."""
+    problem = ablation_problem()
+    schedule = _schedule("AccBO", problem, 2**ABLATION_POWER)
+    algorithm: Any = schedule.algorithm
+    algorithm = settings.apply_fault(algorithm) if name == "AccBO" else ABLATION[name](algorithm)
+    size = ABLATION_REPLICATES[settings.profile]
+    seed = settings.seed * 128 + 127  # of no level
+    return {"level": _run(settings, piece, problem, algorithm, schedule, size, (seed, 0))}
+
+
+def _run(
+    settings: Settings,
+    piece: Piece,
+    host: Quadratic,
+    algorithm: Any,
+    schedule: Schedule,
+    replicates: int,
+    noise: tuple[int, int],
+) -> np.ndarray:
+    """Mean of ‖∇Φ(x_t)‖ over t ≥ T/2 per replicate; ``noise`` is seed and first replicate."""
+    seed, first_replicate = noise
+    here = like(settings.backend)
+    problem = move(host, here)
+    x = _starts(host, replicates, seed * 64 + first_replicate // replicates)
+    result = run(
+        algorithm,
+        problem,
+        asarray(x, here),
+        asarray(np.zeros((replicates, DIMENSION)), here),
+        steps=schedule.steps,
+        noise=Tape(seed, lower_scale=schedule.lower_scale, first_replicate=first_replicate),
+        warm_start=schedule.warm_start,
+        first=schedule.first,
+        record={"gradient": lambda state: norm(problem.hypergradient(state.x))},
+        every=max(1, schedule.steps // RECORDS),
+        checkpoint=run_checkpoint(settings, piece),
+    )
+    curve = to_host(result.records["gradient"])
+    save_records(settings, piece, {"gradient": curve, "iteration": result.iterations})
+    return np.mean(curve[result.iterations >= schedule.steps // 2], axis=0)
+
+
+# --- counts ----------------------------------------------------------------------------------
+
+TERMS, PERIOD, LOWER_STEPS, WARM_START, FIRST = 5, 4, 6, 7, 3
+
+
+def _accbo(settings: Settings, sampling: str = "chained", **more: Any) -> Any:
+    """An AccBO of ``TERMS`` terms; its step sizes do not matter to counts."""
+    return settings.apply_fault(
+        AccBO(
+            lower_step_size=0.1,
+            lower_momentum=0.5,
+            averaging=0.3,
+            momentum=0.9,
+            upper_step_size=0.01,
+            neumann_terms=TERMS,
+            neumann_scale=crossing_problem().constants.curvature,
+            neumann_sampling=sampling,
+            **more,
+        )
+    )
+
+
+def _count(algorithm: Any, steps: int, warm_start: int = 0, first: int = 1) -> Calls:
+    """Counted on the host: calls do not depend on the array library."""
+    problem, nothing = crossing_problem(), np.zeros(DIMENSION)
+    return count_calls(
+        algorithm, problem, nothing, nothing, steps=steps, warm_start=warm_start, first=first
+    )
+
+
+def _iteration(algorithm: Any, iterations: int = 1) -> np.ndarray:
+    """Calls of an iteration by kind, the mean of t = 1 … iterations."""
+    ends = [np.array(_count(algorithm, steps)) for steps in (1 + iterations, 1)]
+    return (ends[0] - ends[1]) / iterations
+
+
+def formulas() -> dict[str, float]:
+    """What SPEC 4.6 says, by quantity, in the order in which ``_counts`` measures."""
+    Q, start = TERMS, WARM_START + 1
+    return {
+        "calls of ∇_x F an iteration, chained": 2,
+        "calls of ∇_y F an iteration, chained": 2,
+        "calls of ∇_y G an iteration, chained": 1,
+        "calls of ∇²_yy G v an iteration, chained": 2 * (Q - 1),
+        "calls of ∇²_xy G v an iteration, chained": 2,
+        "values an iteration, chained": 0,
+        "calls an iteration, chained": 2 * Q + 5,
+        "calls an iteration, independent": Q * (Q - 1) + 7,
+        "calls an iteration, randomised (Q − 1 products)": 2 * Q + 5,
+        "calls an iteration, Option II": 2 * Q + 4 + LOWER_STEPS / PERIOD,
+        "lower calls, Option II, t = 0 … I − 1": LOWER_STEPS,
+        "calls of the start and t = 0, AccBO": FIRST * (Q + 2) + start,
+        "calls an iteration, SLIP": 5,
+        "calls of the start and t = 0, SLIP": 2 * FIRST + 2 + start,
+    }
+
+
+def _counts(settings: Settings) -> list[float]:
+    """Every quantity of ``formulas``, counted."""
+    chained = _accbo(settings)
+    second = _accbo(settings, period=PERIOD, lower_steps=LOWER_STEPS)
+    slip = schedules.slip(crossing_problem().constants, steps=1024).algorithm
+    start = {"steps": 1, "warm_start": WARM_START, "first": FIRST}
+    kinds = _iteration(chained)
+    return [
+        *kinds,
+        sum(kinds),
+        *(sum(_iteration(_accbo(settings, s))) for s in ("independent", "randomised")),
+        sum(_iteration(second, PERIOD)),
+        _count(second, PERIOD).grad_y_lower,
+        _count(chained, **start).total,
+        sum(_iteration(slip)),
+        _count(slip, **start).total,
+    ]
+
+
+def _calls(settings: Settings) -> Outcome:
+    """The calls of whole runs of every length in ``COUNTED``."""
+    found = {}
+    for sampling in SAMPLINGS:
+        runs = [_run_calls(settings, "AccBO", power, sampling) for power in COUNTED["AccBO"]]
+        found[sampling] = np.array([calls.total for calls, _ in runs])
+        if sampling == "chained":
+            found["paid"] = np.array([_paid(*each) for each in runs])
+    runs = [_run_calls(settings, "SLIP", power) for power in COUNTED["SLIP"]]
+    return {**found, "SLIP": np.array([calls.total for calls, _ in runs])}
+
+
+def _paid(calls: Calls, epsilon: float) -> int:
+    """Calls where a lower variance of O(ε) is that of a minibatch of 1/ε samples."""
+    return calls.total + calls.grad_y_lower * (math.ceil(1 / epsilon) - 1)
+
+
+def _run_calls(
+    settings: Settings, method: str, power: int, sampling: str = "chained"
+) -> tuple[Calls, float]:
+    """The calls of a whole run of 2^power iterations, and its ε."""
+    schedule = _schedule(method, crossing_problem(), 2**power, sampling)
+    algorithm: Any = schedule.algorithm
+    if method == "AccBO":
+        algorithm = settings.apply_fault(algorithm)
+    calls = _count(algorithm, schedule.steps, schedule.warm_start, schedule.first)
+    return calls, schedule.epsilon
+
+
+# --- verdict ---------------------------------------------------------------------------------
+
+
+def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
+    """Counts, crossovers, ablation."""
+    crossovers = [
+        finding
+        for sampling in SAMPLINGS
+        for finding in judge_crossover(settings, outcomes, sampling)
+    ]
+    return [*judge_counts(outcomes), *crossovers, *judge_ablation(outcomes)]
+
+
+def judge_counts(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
+    """Calls against the formulas, as equalities."""
+    pairs = zip(formulas().items(), outcomes[("counts",)]["counted"], strict=True)
+    return [exact(quantity, value, float(counted), 0.0) for (quantity, value), counted in pairs]
+
+
+def judge_crossover(
+    settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], sampling: str
+) -> list[Finding]:
+    """ε* and the ratios, against what counts and levels proportional to ε predict."""
+    pair, deviations = _pair(settings, outcomes, sampling)
+    quantities = [
+        f"ε*, {sampling}",
+        *(f"calls SLIP/AccBO at ε*/{factor:g}, {sampling}" for factor in crossover.FACTORS),
+    ]
+    found = _compared(quantities, FACTORS[sampling], crossover.comparison, pair, deviations)
+    if sampling == "chained":
+        dearer = functools.partial(crossover.comparison, dearer=_cost(outcomes, "paid"))
+        quantities = ["", *(f"{quantity}, batches paid" for quantity in quantities[1:])]
+        found += _compared(quantities, FACTORS[sampling], dearer, pair, deviations)[1:]
+    return found
+
+
+def _compared(
+    quantities: Sequence[str],
+    factors: Sequence[float],
+    comparison: Callable[..., np.ndarray],
+    pair: tuple[Method, Method],
+    deviations: tuple[np.ndarray, np.ndarray],
+) -> list[Finding]:
+    theory = comparison(*pair, law=Method.theory)
+    errors = crossover.errors(comparison, *pair, deviations)
+    rows = zip(quantities, theory, factors, comparison(*pair), errors, strict=True)
+    return [within_factor(*row) for row in rows]
+
+
+def _pair(
+    settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], sampling: str
+) -> tuple[tuple[Method, Method], tuple[np.ndarray, np.ndarray]]:
+    """AccBO and SLIP, and the standard errors of their log levels."""
+    found = []
+    for method, cost in (("AccBO", sampling), ("SLIP", "SLIP")):
+        samples = _samples(settings, outcomes, method)
+        known = Method(
+            math.log(2.0) * np.array(list(samples)),
+            np.log([np.mean(values) for values in samples.values()]),
+            _cost(outcomes, cost),
+            EXPONENTS[method],
+        )
+        deviations = np.array([relative_error(values) for values in samples.values()])
+        found.append((known, deviations))
+    (one, first), (other, second) = found
+    return (one, other), (first, second)
+
+
+def _samples(
+    settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], method: str
+) -> dict[int, np.ndarray]:
+    """The levels of all replicates, by log2 T."""
+    return {
+        power: np.concatenate(
+            [outcomes[key]["level"] for key in sorted(_keys(outcomes, method, power))]
+        )
+        for power in LADDERS[settings.profile][method]
+    }
+
+
+def _keys(outcomes: dict[tuple[Any, ...], Outcome], method: str, power: int) -> list[Any]:
+    return [key for key in outcomes if key[:3] == ("level", method, power)]
+
+
+def _cost(outcomes: dict[tuple[Any, ...], Outcome], name: str) -> Cost:
+    method = "SLIP" if name == "SLIP" else "AccBO"
+    steps = [2**power for power in COUNTED[method]]
+    return crossover.cost_of(steps, outcomes[("calls",)][name], smooth=method == "AccBO")
+
+
+def within_factor(
+    quantity: str, predicted: float, factor: float, measured: float, error: float
+) -> Finding:
+    """The interval within a factor; ``predicted``, ``measured`` and ``error`` are logarithms."""
+    half, room = _Z * error, math.log(factor)
+    low, high = measured - half, measured + half
+    with np.errstate(over="ignore"):
+        return Finding(
+            quantity,
+            float(np.exp(predicted)),
+            float(np.exp(measured)),
+            (float(np.exp(low)), float(np.exp(high))),
+            f"{100 * LEVEL:g} % interval within a factor {factor:g} of the prediction",
+            bool(predicted - room <= low and high <= predicted + room),  # False for a NaN
+        )
+
+
+def judge_ablation(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
+    """Levels relative to AccBO's at the same T, on the same noise."""
+    base = outcomes[("ablation", "AccBO")]["level"]
+    found = []
+    for name in ABLATION:
+        if ("ablation", name) not in outcomes:
+            continue
+        ratio, error = paired_ratio(outcomes[("ablation", name)]["level"], base)
+        quantity = f"level, {name} / AccBO's"
+        if name in WORSE:
+            found.append(at_least(quantity, 1.0, ratio, error, LEVEL))
+        elif name in AGREE:
+            found.append(within_band(quantity, 1.0, AGREE[name][0], ratio, error, LEVEL))
+        else:
+            interval = (ratio - _Z * error, ratio + _Z * error)
+            found.append(Finding(quantity, 1.0, ratio, interval, SHOWN, True))
+    return found
+
+
+def paired_ratio(values: np.ndarray, base: np.ndarray) -> tuple[float, float]:
+    """mean(values)/mean(base) of pairs, and its standard error by the delta method."""
+    ratio = float(np.mean(values) / np.mean(base))
+    differences = (values - ratio * base) / np.mean(base)
+    return ratio, float(np.std(differences, ddof=1) / math.sqrt(len(base)))
+
+
+def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
+    """From the spread just measured and ``BIAS``; the counts are exact."""
+    total = 0.0
+    for finding in findings:
+        if finding.interval is None or finding.rule == SHOWN:
+            continue
+        if finding.quantity.startswith("level"):
+            total += _ablation_alarm(finding)
+        else:
+            total += _crossover_alarm(finding)
+    return total
+
+
+def _crossover_alarm(finding: Finding) -> float:
+    """Chance that ``within_factor`` rejects when the truth is ``BIAS`` off its prediction."""
+    factor, bias = _allowed(finding.quantity)
+    return band_false_alarm(math.log(factor), bias, _log_error(finding), LEVEL)
+
+
+def _allowed(quantity: str) -> tuple[float, float]:
+    """The factor and the bias of a quantity of ``_crossover``."""
+    sampling = next(sampling for sampling in SAMPLINGS if sampling in quantity)
+    index = 0 if quantity.startswith("ε*") else 1 if "ε*/2" in quantity else 2
+    return FACTORS[sampling][index], BIAS[sampling][index]
+
+
+def _log_error(finding: Finding) -> float:
+    assert finding.interval is not None
+    with np.errstate(all="ignore"):  # a fault's interval may be of no length, or infinite
+        low, high = np.log(finding.interval)
+        return float((high - low) / 2 / _Z)
+
+
+def _ablation_alarm(finding: Finding) -> float:
+    assert finding.interval is not None
+    error = (finding.interval[1] - finding.measured) / _Z
+    for name, (band, bias) in AGREE.items():
+        if name in finding.quantity:
+            return band_false_alarm(band, bias, error, LEVEL)
+    return float(normal.sf((finding.measured - finding.predicted) / error - _Z))
+
+
+def power(settings: Settings, findings: Sequence[Finding]) -> float:
+    """Against ``EFFECT``, where ``BIAS`` helps least, by the ratio at ε*/4."""
+    finding = next(f for f in findings if f.quantity.startswith("calls SLIP/AccBO at ε*/4"))
+    factor, bias = _allowed(finding.quantity)
+    error = _log_error(finding)
+    steeper = 1 / (-EXPONENTS["AccBO"] + 0.06)  # less of a shift than a flatter one is
+    shift = math.log(4.0) * (-1 / EXPONENTS["AccBO"] - steeper)
+    return float(normal.sf((math.log(factor) - _Z * error + bias - shift) / error))
+
+
+# --- pictures --------------------------------------------------------------------------------
+
+
+def panels(
+    settings: Settings,
+    outcomes: dict[tuple[Any, ...], Outcome],
+    findings: Sequence[Finding],
+) -> list[Panel]:
+    """Level against calls, the gain below ε*, and the ablation."""
+    return [
+        Panel(
+            "Accuracy against oracle calls",
+            "Points: means over the replicates with 99 % intervals, T doubling along each set. "
+            "Lines: levels proportional to ε of the schedule, calls as counted. To the left of "
+            "their crossing SLIP reaches the same level with fewer calls, to the right AccBO. The "
+            "lower level's variance scales as O(ε) for AccBO and is constant for SLIP.",
+            "oracle calls, all kinds",
+            "mean ‖∇Φ(x_t)‖, t ≥ T/2",
+            _level_curves(settings, outcomes),
+            True,
+            True,
+        ),
+        Panel(
+            "What AccBO saves below ε*",
+            "Calls of SLIP over calls of AccBO at the same accuracy. Iterations alone would give "
+            "the line ε*/ε; the terms of the series, whose number grows with log 1/ε, take part "
+            "of it back, and minibatches that buy the small lower variance take more.",
+            "ε*/ε",
+            "calls SLIP/AccBO",
+            _ratio_curves(settings, outcomes, findings),
+            True,
+            True,
+        ),
+        Panel(
+            "One choice at a time",
+            "Level of each variant over AccBO's at the same T, on the same noise, with 99 % "
+            "intervals. Only the variants without recursive momentum lose the rate.",
+            "variant, in the order of the legend",
+            "level/AccBO's level",
+            _ablation_curves(findings),
+            False,
+            True,
+        ),
+    ]
+
+
+def _level_curves(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Curve]:
+    curves = []
+    for sampling in SAMPLINGS:
+        methods, deviations = _pair(settings, outcomes, sampling)
+        names = (f"AccBO, {sampling}", "SLIP")
+        for name, method, errors in zip(names, methods, deviations, strict=True):
+            if sampling != SAMPLINGS[0] and name == "SLIP":
+                continue
+            calls = np.exp([method.cost(steps) for steps in method.log_steps])
+            means, half = np.exp(method.log_levels), _Z * errors
+            law = method.theory()
+            line = np.exp(law.intercept + law.slope * method.log_steps)
+            curves.append(Curve(name, calls, means, means * np.exp(-half), means * np.exp(half)))
+            curves.append(Curve(f"ε^1, {name}", calls, line, predicted=True))
+    return curves
+
+
+def _ratio_curves(
+    settings: Settings,
+    outcomes: dict[tuple[Any, ...], Outcome],
+    findings: Sequence[Finding],
+) -> list[Curve]:
+    factors = 2.0 ** np.linspace(0, 2.5, 21)
+    curves = [Curve("ε*/ε", factors, factors, predicted=True)]
+    for name in (*SAMPLINGS, "chained, batches paid"):
+        shown = [f for f in findings if f.quantity.startswith("calls SLIP") and _of(f, name)]
+        intervals = [finding.interval for finding in shown if finding.interval is not None]
+        low, high = zip(*intervals, strict=True)
+        means = [finding.measured for finding in shown]
+        curves.append(Curve(name, crossover.FACTORS, means, low, high))
+        pair, _ = _pair(settings, outcomes, name.split(",")[0])
+        laws = (pair[0].theory(), pair[1].theory())
+        costs = (pair[0].cost, pair[1].cost)
+        star = crossover.crossing(laws, costs)
+        paid = (_cost(outcomes, "paid"), costs[1]) if "paid" in name else costs
+        ratios = [crossover.log_ratio(star - math.log(k), laws, paid) for k in factors]
+        curves.append(Curve(f"predicted, {name}", factors, np.exp(ratios), predicted=True))
+    return curves
+
+
+def _of(finding: Finding, name: str) -> bool:
+    return finding.quantity.endswith(f", {name}")
+
+
+def _ablation_curves(findings: Sequence[Finding]) -> list[Curve]:
+    shown = [finding for finding in findings if finding.quantity.startswith("level")]
+    curves = [Curve("AccBO", (1, len(shown)), (1.0, 1.0), predicted=True)]
+    for index, finding in enumerate(shown, 1):
+        assert finding.interval is not None
+        name = finding.quantity.removeprefix("level, ").removesuffix(" / AccBO's")
+        low, high = finding.interval
+        curves.append(Curve(f"{index} {name}", (index,), (finding.measured,), (low,), (high,)))
+    return curves
+
+
+# --- instances -------------------------------------------------------------------------------
+
+NOISE_UPPER = UpperNoise(0.5, 0.1, 0.5, 0.1)
+NOISE_LOWER = LowerNoise(0.5, 0.1, 0.1)
+
+
+@functools.lru_cache(maxsize=1)
+def crossing_problem() -> Quadratic:
+    """The quadratic of ``rate`` with a worse condition: Q is of the order of 10."""
+    return quadratic(
+        SPECTRUM, DIMENSION, coupling=0.5, noise_upper=NOISE_UPPER, noise_lower=NOISE_LOWER
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def ablation_problem() -> Quadratic:
+    """C = H, so that y* = x, and little of f in x itself: what happens below matters."""
+    hessian = np.asarray(crossing_problem().hessian)
+    return quadratic(
+        SPECTRUM,
+        DIMENSION,
+        coupling=hessian,
+        weights=0.2,
+        noise_upper=NOISE_UPPER,
+        noise_lower=NOISE_LOWER,
+    )
+
+
+def _schedule(method: str, problem: Quadratic, steps: int, sampling: str = "chained") -> Schedule:
+    if method == "SLIP":
+        return schedules.slip(problem.constants, steps=steps)
+    return schedules.accbo(problem.constants, steps=steps, sampling=sampling)
+
+
+def _starts(problem: Quadratic, replicates: int, seed: int) -> np.ndarray:
+    """Points 0.3 from the minimiser of Φ, one a replicate."""
+    directions = random_matrix(replicates, DIMENSION, seed)
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    return problem.minimiser() + 0.3 * directions
