@@ -152,15 +152,17 @@ def condition(
     order K·u is then what roundings of relative size u, one an entry and step, add up to.
     """
     generator = np.random.default_rng(0)
-    weight = np.r_[0.0, np.full(copies, size)][:, None]  # copy 0 stays as it is
+    weights = np.r_[0.0, np.full(copies, size)]  # copy 0 stays as it is
 
     def shared(sample: Any) -> Any:
         return map_arrays(lambda leaf: leaf[..., None, :], sample)
 
     def disturbed(state: Any) -> Any:
-        return map_arrays(
-            lambda leaf: leaf * (1 + weight * generator.standard_normal(leaf.shape)), state
-        )
+        def leaf_of(leaf: Any) -> Any:  # a table has two axes behind that of the copies
+            weight = weights.reshape(-1, *(1,) * (leaf.ndim - 1))
+            return leaf * (1 + weight * generator.standard_normal(leaf.shape))
+
+        return map_arrays(leaf_of, state)
 
     x, y = (np.repeat(start[None], copies + 1, axis=0) for start in (case.x, case.y))
     state = case.algorithm.init(case.problem, x, y, shared(replay.start))
@@ -168,9 +170,7 @@ def condition(
     for sample in replay.steps[: steps - 1]:
         state = disturbed(case.algorithm.step(case.problem, state, shared(sample)))
     moved = {name: leaf[1:] - leaf[:1] for name, leaf in fields(state).items()}
-    return {
-        name: float(np.sqrt(np.mean(np.sum(d**2, axis=-1)))) / size for name, d in moved.items()
-    }
+    return {name: float(np.sqrt(np.sum(d**2) / copies)) / size for name, d in moved.items()}
 
 
 def errors(state: Any, truth: Any) -> dict[str, float]:

@@ -3,13 +3,24 @@
 from accbo import problems, schedules
 from accbo._arrays import move
 from accbo.algorithms import (
+    SABA,
     SLIP,
+    SUSTAIN,
+    VRBO,
     AccBO,
     AccBOSample,
     AccBOState,
     Parts,
+    SABASample,
+    SABAState,
+    SABATables,
     SLIPSample,
     SLIPState,
+    SUSTAINSample,
+    SUSTAINState,
+    VRBOBatch,
+    VRBOSample,
+    VRBOState,
 )
 from accbo.checkpoint import CheckpointError
 from accbo.counting import Calls, count_calls
@@ -20,7 +31,10 @@ from accbo.sampling import Replay, Start, Tape
 __version__ = "0.1.0"
 
 __all__ = [
+    "SABA",
     "SLIP",
+    "SUSTAIN",
+    "VRBO",
     "AccBO",
     "AccBOSample",
     "AccBOState",
@@ -34,10 +48,18 @@ __all__ = [
     "Parts",
     "Replay",
     "Result",
+    "SABASample",
+    "SABAState",
+    "SABATables",
     "SLIPSample",
     "SLIPState",
+    "SUSTAINSample",
+    "SUSTAINState",
     "Start",
     "Tape",
+    "VRBOBatch",
+    "VRBOSample",
+    "VRBOState",
     "count_calls",
     "move",
     "problems",

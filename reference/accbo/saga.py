@@ -73,11 +73,15 @@ def sums_of(problem: BilevelProblem) -> tuple[Sum, Sum]:
     Raises ``ValueError`` unless the noise of each is one field of law ``index`` with batches of
     one, the same field for every derivative of G.
     """
+    below, above = (
+        _sum(problem.lower_noise, "lower_noise"),
+        _sum(problem.upper_noise, "upper_noise"),
+    )
     if not problem.lower_noise == problem.hessian_noise == problem.cross_noise:
         raise ValueError(
             "SABA needs a finite sum: one index must decide ∇_y G, ∇²_yy G and ∇²_xy G"
         )
-    return _sum(problem.lower_noise, "lower_noise"), _sum(problem.upper_noise, "upper_noise")
+    return below, above
 
 
 def _sum(noise: NoiseFields, name: str) -> Sum:

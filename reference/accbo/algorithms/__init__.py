@@ -1,6 +1,28 @@
 """The algorithms; one file each, ``step`` reading like the paper's pseudo-code."""
 
 from accbo.algorithms.accbo import AccBO, AccBOSample, AccBOState, Parts
+from accbo.algorithms.saba import SABA, SABASample, SABAState, SABATables
 from accbo.algorithms.slip import SLIP, SLIPSample, SLIPState
+from accbo.algorithms.sustain import SUSTAIN, SUSTAINSample, SUSTAINState
+from accbo.algorithms.vrbo import VRBO, VRBOBatch, VRBOSample, VRBOState
 
-__all__ = ["SLIP", "AccBO", "AccBOSample", "AccBOState", "Parts", "SLIPSample", "SLIPState"]
+__all__ = [
+    "SABA",
+    "SLIP",
+    "SUSTAIN",
+    "VRBO",
+    "AccBO",
+    "AccBOSample",
+    "AccBOState",
+    "Parts",
+    "SABASample",
+    "SABAState",
+    "SABATables",
+    "SLIPSample",
+    "SLIPState",
+    "SUSTAINSample",
+    "SUSTAINState",
+    "VRBOBatch",
+    "VRBOSample",
+    "VRBOState",
+]

@@ -1,0 +1,134 @@
+"""SABA: SAGA on all five derivatives of a finite sum, plain steps of x, y and z together.
+
+    i, j    one lower and one upper index, uniform
+    y_{t+1} = y_t − α Ĝ_y             Ĝ_y: SAGA of ∇_y G_i(x_t, y_t)
+    z_{t+1} = z_t − ν (Ĥz − F̂_y)      Ĥz: of ∇²_yy G_i(x_t, y_t) z_t, F̂_y: of ∇_y F_j(x_t, y_t)
+    x_{t+1} = x_t − η (F̂_x − Ĵz)      F̂_x: of ∇_x F_j(x_t, y_t), Ĵz: of ∇²_xy G_i(x_t, y_t) z_t
+
+z tracks [∇²_yy g]⁻¹ ∇_y f; everything reads the old (x, y, z), and the rows of the tables become
+what was seen there. Source: Dagréou, Ablin, Vaiter, Moreau 2022 (arXiv 2201.13409), Alg. 1 for
+the three steps and Alg. 2 for the tables, as SPEC §5 has them; their v is our −z, and their one
+step ρ of both lower variables is our α and ν.
+
+Our conventions where they leave a choice: z_0 = 0; the tables start full, by one pass over both
+sums at x_0 after T0 warm-start steps of y. Iteration 0 is then exact whichever index is drawn
+and leaves the tables as they are, so it draws none, and S has no meaning here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accbo._arrays import Array, namespace, row, rows, traceable
+from accbo.lower import gradient_steps
+from accbo.parameters import real
+from accbo.problem import BilevelProblem
+from accbo.saga import Table, expect_rows, full_pass, saga, sums_of
+from accbo.sampling import Start, draw_fields
+
+
+class SABATables(NamedTuple):
+    """A table for each derivative, by term of its sum: n below, m above."""
+
+    grad_y_lower: Table  # ∇_y G_i
+    hvp_lower: Table  # ∇²_yy G_i z
+    cross_lower: Table  # ∇²_xy G_i z
+    grad_y_upper: Table  # ∇_y F_j
+    grad_x_upper: Table  # ∇_x F_j
+
+
+class SABAState(NamedTuple):
+    """Everything iteration t reads; ``(..., d_x)`` and ``(..., d_y)`` arrays, and the tables."""
+
+    x: Array  # x_t
+    y: Array  # y_t
+    z: Array  # z_t, shaped like y
+    tables: SABATables
+    iteration: int  # t
+
+
+class SABASample(NamedTuple):
+    """One index of each level; ``lower`` has a leading axis over the lower steps, of length 1."""
+
+    upper: Any  # j
+    lower: Any  # i
+
+
+@traceable
+@dataclass(frozen=True, kw_only=True)
+class SABA:
+    """SABA with its three step sizes, for problems that are finite sums drawn term by term.
+
+    Raises ``TypeError`` or ``ValueError`` for a hyper-parameter of the wrong type or outside
+    its range, and its methods ``ValueError`` for a problem that is no such sum.
+    """
+
+    lower_step_size: float  # α > 0
+    linear_step_size: float  # ν > 0
+    upper_step_size: float  # η > 0
+
+    def __post_init__(self) -> None:
+        real(self, "lower_step_size", above=0.0)
+        real(self, "linear_step_size", above=0.0)
+        real(self, "upper_step_size", above=0.0)
+
+    def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SABAState:
+        """Warm start, a pass over both sums, and iteration 0, whose estimates are the means."""
+        below, above = sums_of(problem)
+        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        z = namespace(y).zeros_like(y)
+        tables = SABATables(
+            grad_y_lower=full_pass(lambda i: problem.grad_y_lower(x, y, i), below, y),
+            hvp_lower=full_pass(lambda i: problem.hvp_lower(x, y, z, i), below, y),
+            cross_lower=full_pass(lambda i: problem.cross_lower(x, y, z, i), below, x),
+            grad_y_upper=full_pass(lambda j: problem.grad_y_upper(x, y, j), above, y),
+            grad_x_upper=full_pass(lambda j: problem.grad_x_upper(x, y, j), above, x),
+        )
+        return self._advance(SABAState(x, y, z, tables, 0), *[table.mean for table in tables])
+
+    def step(self, problem: BilevelProblem, state: SABAState, sample: SABASample) -> SABAState:
+        """Iteration t ≥ 1: a pure function of its arguments."""
+        x, y, z, tables, _ = state
+        below, above = sums_of(problem)
+        expect_rows(tables, (below, below, below, above, above))
+        if rows(sample.lower) != 1:
+            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; SABA takes one step")
+        at_i, at_j = row(sample.lower, 0), sample.upper
+        i, j = at_i[below.field], at_j[above.field]
+
+        G_y, of_G_y = saga(tables.grad_y_lower, i, problem.grad_y_lower(x, y, at_i))
+        Hz, of_Hz = saga(tables.hvp_lower, i, problem.hvp_lower(x, y, z, at_i))
+        Jz, of_Jz = saga(tables.cross_lower, i, problem.cross_lower(x, y, z, at_i))
+        F_y, of_F_y = saga(tables.grad_y_upper, j, problem.grad_y_upper(x, y, at_j))
+        F_x, of_F_x = saga(tables.grad_x_upper, j, problem.grad_x_upper(x, y, at_j))
+
+        state = state._replace(tables=SABATables(of_G_y, of_Hz, of_Jz, of_F_y, of_F_x))
+        return self._advance(state, G_y, Hz, Jz, F_y, F_x)
+
+    def refreshes(self, t: int) -> bool:
+        """Whether iteration t takes a lower step: every one does."""
+        return True
+
+    def draw(self, problem: BilevelProblem, refresh: bool = True) -> SABASample:
+        """The layout of one iteration's sample; there is but one kind of iteration."""
+        sums_of(problem)
+        return SABASample(
+            upper=draw_fields(problem.upper_noise), lower=draw_fields(problem.lower_noise, (1,))
+        )
+
+    def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
+        """The layout of iteration 0: T0 = ``warm_start`` lower indices and nothing else."""
+        sums_of(problem)
+        return Start(draw_fields(problem.lower_noise, (warm_start,)), SABASample({}, {}))
+
+    def _advance(
+        self, state: SABAState, G_y: Array, Hz: Array, Jz: Array, F_y: Array, F_x: Array
+    ) -> SABAState:
+        """x, y and z move together, along estimates that were taken at the old ones."""
+        return state._replace(
+            x=state.x - self.upper_step_size * (F_x - Jz),
+            y=state.y - self.lower_step_size * G_y,
+            z=state.z - self.linear_step_size * (Hz - F_y),
+            iteration=state.iteration + 1,
+        )

@@ -1,0 +1,164 @@
+"""SUSTAIN: recursive momentum on both levels, plain steps of shrinking size.
+
+    u_t     = ∇_y G(x_t,y_t;π_t) + (1 − η^g_t) (u_{t−1} − ∇_y G(x_{t−1},y_{t−1};π_t))
+    m_t     = h_t(x_t,y_t) + (1 − η^f_t) (m_{t−1} − h_t(x_{t−1},y_{t−1}))
+    y_{t+1} = y_t − β_t u_t
+    x_{t+1} = x_t − α_t m_t
+    α_t = a (w+t)^{−1/3},  β_t = b (w+t)^{−1/3},  η^f_t = c_f (w+t−1)^{−2/3},  η^g_t: with c_g
+
+h_t is the hypergradient estimate of ``accbo.hypergradient`` with the randomised series, one term
+times Q: the two points share ξ, ζ⁰, ζ and the random index, as they share π below. Source:
+Khanduri et al. 2021 (arXiv 2102.07367), Alg. 1 for the lines and Theorem 1 for the sizes, where
+η_{t+1} is a multiple of α_t²; SPEC §5.
+
+Our conventions where they leave a choice: x and y move together, from (x_t, y_t); u_0 and m_0 are
+plain estimates (η_0 = 1), m_0 a mean over S samples; T0 warm-start steps of size β_0, T0 = 0
+being the paper's; π is the lower sample that the source scales.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accbo._arrays import Array, mean_over, row, rows, traceable
+from accbo.hypergradient import hessian_rows, neumann_gradient
+from accbo.lower import gradient_steps
+from accbo.momentum import Gradient, recursive_momentum
+from accbo.parameters import integer, real
+from accbo.problem import BilevelProblem, Noise
+from accbo.sampling import Start, draw_fields
+from accbo.upper import gradient_step
+
+
+class SUSTAINState(NamedTuple):
+    """Everything iteration t reads; ``(..., d_x)`` and ``(..., d_y)`` arrays."""
+
+    x: Array  # x_t
+    x_previous: Array  # x_{t−1}
+    y: Array  # y_t
+    y_previous: Array  # y_{t−1}
+    lower_momentum: Array  # u_{t−1}, shaped like y
+    momentum: Array  # m_{t−1}
+    iteration: int  # t
+
+
+class SUSTAINSample(NamedTuple):
+    """The noise of one iteration; every part maps field names to arrays.
+
+    ``hessian`` has a leading axis over the Q − 1 factors of the series, ``lower`` one over the
+    lower steps, of length 1.
+    """
+
+    upper: Any  # ξ
+    cross: Any  # ζ⁰
+    hessian: Any  # ζ
+    power: Any  # q, (..., 1)
+    lower: Any  # π
+
+
+@traceable
+@dataclass(frozen=True, kw_only=True)
+class SUSTAIN:
+    """SUSTAIN with the constants of its sizes; these depend on t as written above.
+
+    Raises ``TypeError`` or ``ValueError`` for a hyper-parameter of the wrong type or outside
+    its range, which for c_f and c_g is [0, w^{2/3}]: the momenta 1 − η_t lie in [0, 1].
+    """
+
+    lower_step_size: float  # b > 0
+    upper_step_size: float  # a > 0
+    lower_averaging: float  # c_g
+    upper_averaging: float  # c_f
+    offset: float  # w ≥ 1
+    neumann_terms: int  # Q ≥ 1
+    neumann_scale: float  # l > 0, at least the largest curvature of a realisation
+
+    def __post_init__(self) -> None:
+        real(self, "lower_step_size", above=0.0)
+        real(self, "upper_step_size", above=0.0)
+        real(self, "offset", least=1.0)
+        real(self, "lower_averaging", least=0.0, most=self.offset ** (2 / 3))
+        real(self, "upper_averaging", least=0.0, most=self.offset ** (2 / 3))
+        integer(self, "neumann_terms")
+        real(self, "neumann_scale", above=0.0)
+
+    def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SUSTAINState:
+        """Warm start and iteration 0, where m_0 = mean of h_0 over the S first samples."""
+        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size * self._root(0))
+        upper = start.first._replace(lower={})
+        momentum = mean_over(lambda sample: self._gradient(problem, sample)(x, y), x, upper)
+        lower_momentum = self._lower_gradient(problem, start.first)(x, y)
+        return self._advance(SUSTAINState(x, x, y, y, lower_momentum, momentum, 0))
+
+    def step(
+        self, problem: BilevelProblem, state: SUSTAINState, sample: SUSTAINSample
+    ) -> SUSTAINState:
+        """Iteration t ≥ 1: a pure function of its arguments."""
+        x, x_previous, y, y_previous, lower_momentum, momentum, t = state
+        new, old = (x, y), (x_previous, y_previous)
+        eta = self._root(t - 1) ** 2
+
+        lower_gradient, decay = (
+            self._lower_gradient(problem, sample),
+            1 - self.lower_averaging * eta,
+        )
+        lower_momentum = recursive_momentum(lower_gradient, new, old, lower_momentum, decay)
+        gradient, decay = self._gradient(problem, sample), 1 - self.upper_averaging * eta
+        momentum = recursive_momentum(gradient, new, old, momentum, decay)
+
+        return self._advance(state._replace(lower_momentum=lower_momentum, momentum=momentum))
+
+    def refreshes(self, t: int) -> bool:
+        """Whether iteration t takes a lower step: every one does."""
+        return True
+
+    def draw(self, problem: BilevelProblem, refresh: bool = True) -> SUSTAINSample:
+        """The layout of one iteration's sample; there is but one kind of iteration."""
+        return self._draw(problem, ())
+
+    def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
+        """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
+        lower = draw_fields(problem.lower_noise, (warm_start,), scaled=True)
+        return Start(warm_start=lower, first=self._draw(problem, (first,)))
+
+    def _draw(self, problem: BilevelProblem, leading: tuple[int, ...]) -> SUSTAINSample:
+        """A sample whose upper-level parts have the ``leading`` axes."""
+        factors = hessian_rows("randomised", self.neumann_terms)
+        return SUSTAINSample(
+            upper=draw_fields(problem.upper_noise, leading),
+            cross=draw_fields(problem.cross_noise, leading),
+            hessian=draw_fields(problem.hessian_noise, (*leading, factors)),
+            power=draw_fields({"power": Noise("index", (1,), self.neumann_terms)}, leading),
+            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
+        )
+
+    def _root(self, t: int) -> float:
+        """(w + t)^{−1/3}; t is an integer, and traced in a compiled run."""
+        return (self.offset + t) ** (-1 / 3)
+
+    def _gradient(self, problem: BilevelProblem, sample: SUSTAINSample) -> Gradient:
+        """(x, y) ↦ h_t(x, y), on this one sample and its one index wherever it is evaluated."""
+        return neumann_gradient(
+            problem, sample, "randomised", self.neumann_terms, self.neumann_scale
+        )
+
+    def _lower_gradient(self, problem: BilevelProblem, sample: SUSTAINSample) -> Gradient:
+        """(x, y) ↦ ∇_y G(x, y; π_t), on this one π wherever it is evaluated."""
+        if rows(sample.lower) != 1:
+            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; SUSTAIN takes one step")
+        return lambda x, y: problem.grad_y_lower(x, y, row(sample.lower, 0))
+
+    def _advance(self, state: SUSTAINState) -> SUSTAINState:
+        """x and y move together; the momenta of ``state`` are those of iteration t already."""
+        x, _, y, _, lower_momentum, momentum, t = state
+        root = self._root(t)
+        return SUSTAINState(
+            x=gradient_step(x, momentum, self.upper_step_size * root),
+            x_previous=x,
+            y=gradient_step(y, lower_momentum, self.lower_step_size * root),
+            y_previous=y,
+            lower_momentum=lower_momentum,
+            momentum=momentum,
+            iteration=t + 1,
+        )
