@@ -4,9 +4,13 @@ Every bound of the theory is in constants (μ, l, ‖C‖, ‖∇²Φ‖, ‖x_0
 every d here, and in the total noise: E‖m − ∇Φ‖ ≈ √((1 − β)/(1 + β)) times the noise of a whole
 hypergradient, whatever the number of its coordinates. So at constant total noise, noise/√d a
 coordinate, accuracy does not depend on d; at constant noise a coordinate the error of m, and
-with it the bound, grows like √d. ‖∇Φ‖ follows the error of m while a step turns x as fast as m
-forgets, η‖∇²Φ‖/‖m‖ ≫ 1 − β, and grows more slowly above that. With d_x fixed the bound is
-loose: C maps whatever noise the d_y coordinates have on d_x directions.
+with it the bound, grows like √d. With d_x fixed that bound is loose: C maps whatever noise the
+d_y coordinates have on d_x directions.
+
+‖∇Φ‖ follows the error of m, and falls behind where m forgets sooner than x turns: to leading
+order x is driven by m's error e, dx = −η(∇Φ + e)/‖m‖ with e of memory 1/(1 − β), so that
+‖∇Φ‖² = ‖e‖² a/(a + 1 − β) and ‖m‖² = ‖e‖² (1 − β)/(a + 1 − β) with a = η‖∇²Φ‖/‖m‖. At d = 10⁴,
+constant noise a coordinate and T = 1,000 that is ‖∇Φ‖ = 0.86‖e‖; 0.84 was seen.
 """
 
 from __future__ import annotations
