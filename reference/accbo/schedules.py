@@ -1,8 +1,8 @@
 """The parameters that the theory prescribes for a target accuracy (SPEC §3).
 
 The theory gives orders; every constant in front of them is ours and stands in ``Factors``:
-2 for S, T0 and N, 1 for all others. They were fixed before any run, are the same for every
-variant, and nothing in ``theory_checks`` tunes them:
+2 for S (VRBO's S1), T0 and N (VRBO's m), 1 for all others. They were fixed before any run, are
+the same for every variant, and nothing in ``theory_checks`` tunes them:
 
     AccBO            1 − β = ε², η = ε², α = min(ε², 1/l), τ = √(μα), T = ε⁻³
     moving average   1 − β = ε², η = ε³, the same lower level,         T = ε⁻⁴
@@ -12,6 +12,13 @@ variant, and nothing in ``theory_checks`` tunes them:
     Option II        I = ⌈1/ε⌉, N = ⌈2/√(μα)⌉
     SLIP             1 − β = ε², η = ε³, α = ν = min(ε², 1/l), T = ε⁻⁴, S = 2/ε,
                      T0 = 2 (1 + log 1/ε)/(μα),    lower noise as it is: no condition on it
+    SABA             α = ν = min(s, 1/l), η = min(s, 1/K0), s = (n+m)^{−2/3}, T = ε⁻²/s
+    SUSTAIN          α_t = min(1, w^{1/3}/K0) (w+t)^{−1/3}, β_t = min(1, w^{1/3}/l) (w+t)^{−1/3},
+                     η^f_t = η^g_t = (w+t−1)^{−2/3}, w = 2, T = ε⁻³
+    VRBO             a = min(1, 1/K0), b = min(1, 1/l), q = S2 = ⌈1/ε⌉, S1 = ⌈2/ε²⌉,
+                     m = ⌈2 l/μ⌉, T = ε⁻²
+    these three      no warm start, S = 1, lower noise as it is, Q as above; no bound by K0
+                     where that is not finite
 
 l is the largest curvature of a realisation. Where l_f0 is infinite (a quadratic f) it is
 replaced by ``gradient_bound``, a bound of ‖∇_y f‖ on the region of interest, by default 1.
@@ -23,7 +30,7 @@ import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from accbo.algorithms import SLIP, AccBO
+from accbo.algorithms import SABA, SLIP, SUSTAIN, VRBO, AccBO
 from accbo.problem import Constants
 
 Algorithm = TypeVar("Algorithm")
@@ -130,6 +137,93 @@ def slip(
     )
 
 
+def saba(
+    constants: Constants,
+    *,
+    samples: int,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    factors: Factors = Factors(),
+) -> Schedule[SABA]:
+    """SABA's schedule for sums of ``samples`` = n + m terms: constant steps (n+m)^{−2/3}.
+
+    Give exactly one of ``epsilon`` in (0, 1) and ``steps``, more than (n+m)^{2/3}; raises
+    ``ValueError`` for anything else, as for ``samples`` < 2.
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
+        raise ValueError(f"samples must be an integer >= 2, n + m, got {samples!r}")
+    size = samples ** (-2 / 3)
+    if steps is None:
+        epsilon, shortest = _accuracy(epsilon, None, 2)
+        steps = math.ceil(shortest / size)
+    else:
+        _, steps = _accuracy(epsilon, steps, 2)
+        epsilon, _ = _accuracy((size * steps) ** (-1 / 2), None, 2)
+    algorithm = SABA(
+        lower_step_size=min(factors.lower_step * size, 1 / constants.curvature),
+        linear_step_size=min(factors.linear_step * size, 1 / constants.curvature),
+        upper_step_size=min(factors.upper_step * size, _longest(constants)),
+    )
+    return Schedule(epsilon, algorithm, steps, 0, 1, factors.lower_scale)
+
+
+def sustain(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    gradient_bound: float = 1.0,
+    factors: Factors = Factors(),
+) -> Schedule[SUSTAIN]:
+    """SUSTAIN's schedule for a target accuracy, or for a number of steps (ε = T^{−1/3}).
+
+    Arguments as for :func:`accbo`. The sizes shrink with t and know nothing of ε, on which only
+    T and Q depend.
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 3)
+    _check_gradient_bound(gradient_bound)
+    offset = 2.0
+    root, averaging = offset ** (1 / 3), min(factors.momentum, offset ** (2 / 3))
+    algorithm = SUSTAIN(
+        lower_step_size=min(factors.lower_step, root / constants.curvature),
+        upper_step_size=min(factors.upper_step, root * _longest(constants)),
+        lower_averaging=averaging,
+        upper_averaging=averaging,
+        offset=offset,
+        neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
+        neumann_scale=constants.curvature,
+    )
+    return Schedule(epsilon, algorithm, steps, 0, 1, factors.lower_scale)
+
+
+def vrbo(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    gradient_bound: float = 1.0,
+    factors: Factors = Factors(),
+) -> Schedule[VRBO]:
+    """VRBO's schedule for a target accuracy, or for a number of steps (ε = T^{−1/2}).
+
+    Arguments as for :func:`accbo`. m depends on the condition l/μ alone: with q and S2 of order
+    1/ε and S1 of order ε⁻², an iteration takes O(1/ε) samples, and all of them O(ε⁻³).
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 2)
+    _check_gradient_bound(gradient_bound)
+    algorithm = VRBO(
+        lower_step_size=min(factors.lower_step, 1 / constants.curvature),
+        upper_step_size=min(factors.upper_step, _longest(constants)),
+        period=math.ceil(1 / epsilon),
+        lower_steps=math.ceil(factors.lower_steps * constants.curvature / constants.mu),
+        large_batch=math.ceil(factors.first / epsilon**2),
+        small_batch=math.ceil(1 / epsilon),
+        neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
+        neumann_scale=constants.curvature,
+    )
+    return Schedule(epsilon, algorithm, steps, 0, 1, factors.lower_scale)
+
+
 def neumann_terms(constants: Constants, epsilon: float, gradient_bound: float = 1.0) -> int:
     """Q such that the series' bias, l_g1 l_f0/μ (1 − μ/l)^Q at most, is below ε."""
     if constants.mu >= constants.curvature:
@@ -154,8 +248,7 @@ def _schedule(
 ) -> Schedule[AccBO]:
     if option not in ("I", "II"):
         raise ValueError(f"option must be I or II, got {option!r}")
-    if not gradient_bound > 0:
-        raise ValueError(f"gradient_bound must be > 0, got {gradient_bound!r}")
+    _check_gradient_bound(gradient_bound)
     alpha = min(factors.lower_step * epsilon**2, 1 / constants.curvature)
     contraction = math.sqrt(constants.mu * alpha)
     algorithm = AccBO(
@@ -179,6 +272,16 @@ def _schedule(
         first=math.ceil(factors.first / epsilon),
         lower_scale=factors.lower_scale * math.sqrt(epsilon),
     )
+
+
+def _check_gradient_bound(gradient_bound: float) -> None:
+    if not gradient_bound > 0:
+        raise ValueError(f"gradient_bound must be > 0, got {gradient_bound!r}")
+
+
+def _longest(constants: Constants) -> float:
+    """1/K0, the longest plain step; where K1 > 0 none is short enough everywhere."""
+    return 1 / constants.K0 if math.isfinite(constants.K0) else math.inf
 
 
 def _warm_start(epsilon: float, contraction: float, factors: Factors) -> int:
