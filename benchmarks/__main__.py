@@ -1,8 +1,9 @@
 """``python -m benchmarks [--json FILE] [--quick] [--size R,d ...]``.
 
 Microseconds per step of AccBO, ours and hand-written, with one thread. Exit code 0 when
-everything was timed, 2 when it could not run, 130 when interrupted. ``python -m benchmarks
-dimension`` is another study: cost and accuracy against the dimension, with its own ``--help``.
+everything was timed, 2 when it could not run, 130 when interrupted. Other studies, with a
+``--help`` of their own: ``python -m benchmarks dimension``, cost and accuracy against the
+dimension, and ``python -m benchmarks exponents``, every algorithm's exponent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dimension, environment
+from benchmarks import dimension, environment, exponents
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
 SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation apart
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["dimension"]:
         return dimension.main(given[1:], _prepare_jax)
+    if given[:1] == ["exponents"]:
+        return exponents.main(given[1:])
     options = _parse(given)
     environment.one_thread()
     try:
