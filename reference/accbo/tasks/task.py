@@ -1,0 +1,49 @@
+"""What a task is: a problem made of data, a start, what is looked at, and what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from accbo._arrays import Array
+from accbo.problem import BilevelProblem
+
+Measure = Callable[[Array, Array], float]  # of the host's x and y
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One draw of a task's data: the problem, where to start, and how to judge a pair (x, y).
+
+    ``measures`` see training and validation data only and may be looked at as often as one
+    likes; ``score`` is the one by which the search chooses, the larger the better. ``test`` is
+    read once, at the end. ``references`` are what the same data give without a bilevel method.
+    ``reach`` is how far from the start good values of x are thought to lie, and ``mu`` and
+    ``curvature`` bound ∇²_yy G.
+    """
+
+    problem: BilevelProblem
+    x: Array
+    y: Array
+    measures: Mapping[str, Measure]
+    score: str
+    test: Mapping[str, Measure]
+    reach: float
+    mu: float
+    curvature: float
+    references: Callable[[], Mapping[str, float]] = field(default=dict)
+
+
+class Task(NamedTuple):
+    """A named task; ``build(seed)`` draws its data."""
+
+    name: str
+    about: str  # one line
+    data: str  # what the data are and what they stand in for
+    build: Callable[[int], Instance]
+    budget: int  # default, in oracle calls
+
+
+class TaskError(ValueError):
+    """A task, a method or a setting that cannot be run; the message says why."""

@@ -1,0 +1,237 @@
+"""The comparison of methods on a small synthetic task: search, seeds, files, messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accbo import cli, count_calls
+from accbo._arrays import row
+from accbo.problems import finite_sum
+from accbo.sampling import Tape
+from accbo.tasks import registry, summary, sweep
+from accbo.tasks.blocks import Blocks
+from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
+from accbo.tasks.sweep import Plan, best, compare
+from accbo.tasks.task import Instance, Task, TaskError
+from accbo.tasks.trial import Curve, steps_for, train
+
+BUDGET = 3000
+START = np.full(3, 1.5)
+
+
+def instance(seed: int) -> Instance:
+    problem = finite_sum(24, 3, 4, upper_samples=20, upper_batch=4, lower_batch=4, seed=3 + seed)
+    constants = problem.constants
+
+    def loss(x: Any, y: Any) -> float:
+        return -float(problem.value(x))
+
+    return Instance(
+        problem=problem,
+        x=START,
+        y=np.zeros(4),
+        measures={"minus the validation loss": loss},
+        score="minus the validation loss",
+        test={"minus the test loss": loss},
+        reach=1.0,
+        mu=constants.mu,
+        curvature=constants.curvature,
+        references=lambda: {"at the start": -float(problem.value(START))},
+    )
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    toy = Task("toy-task", "A finite sum.", "Synthetic.", instance, BUDGET)
+    monkeypatch.setitem(registry.TASKS, "toy-task", toy)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sweep.instance_of.cache_clear()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_spends_its_budget_and_learns(name: str) -> None:
+    one = instance(0)
+    steps = steps_for(name, one, BUDGET)
+    curve = train(name, one, Trial(4.0, 0.25), BUDGET, 1, test=True)
+    assert curve.steps == steps
+    assert curve.trouble == ""
+    assert curve.calls == sorted(curve.calls)
+    assert curve.calls[-1] <= BUDGET
+    values = curve.measures["minus the validation loss"]
+    assert values[-1] > one.references()["at the start"]
+    assert curve.test["minus the test loss"] > one.references()["at the start"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_more_iteration_is_not_paid_for(name: str) -> None:
+    one = instance(0)
+    steps = steps_for(name, one, BUDGET)
+    problem = Blocks(one.problem) if METHODS[name].single_terms else one.problem
+    algorithm = build(name, one, Trial(1.0, 1.0), 1000, 1.0)
+    spent = [
+        count_calls(algorithm, problem, one.x, one.y, steps=steps + extra, warm_start=20).total
+        for extra in (0, 1)
+    ]
+    assert spent[0] <= BUDGET < spent[1]
+
+
+def test_blocks_are_the_batches_of_their_samples() -> None:
+    whole = finite_sum(24, 3, 4, upper_samples=20, upper_batch=4, lower_batch=6)
+    blocks = Blocks(whole)
+    assert blocks.lower_noise["index"].parameter == 4
+    assert blocks.upper_noise["index"].parameter == 5
+    generator = np.random.default_rng(0)
+    x, y, v = (generator.standard_normal(size) for size in (3, 4, 4))
+    mean = np.zeros(4)
+    for block in range(4):
+        mine = {"index": np.array([block])}
+        theirs = {"index": np.arange(6 * block, 6 * block + 6)}
+        for method, arguments in (("grad_y_lower", (x, y)), ("hvp_lower", (x, y, v))):
+            got = getattr(blocks, method)(*arguments, mine)
+            np.testing.assert_array_equal(got, getattr(whole, method)(*arguments, theirs))
+        mean += blocks.grad_y_lower(x, y, mine) / 4
+    np.testing.assert_allclose(mean, whole.grad_y_lower(x, y), rtol=1e-12)
+    assert float(blocks.upper(x, y)) == float(whole.upper(x, y))
+
+
+def test_the_first_gradient_is_that_of_the_closed_form() -> None:
+    one = instance(0)
+    exact = np.linalg.norm(one.problem.hypergradient(one.x))
+    assert first_gradient(one) == pytest.approx(exact, rel=1e-3)
+
+
+def test_the_path_of_a_normalised_method_is_what_the_trial_says() -> None:
+    one = instance(0)
+    algorithm = build("AccBO", one, Trial(2.0, 0.5), 100, 5.0)
+    assert algorithm.upper_step_size == pytest.approx(2.0 / 100)
+    assert algorithm.lower_step_size == pytest.approx(0.5 / one.curvature)
+    plain = build("VRBO", one, Trial(2.0, 0.5), 100, 5.0)
+    assert plain.upper_step_size == pytest.approx(2.0 / 100 / 5.0)
+
+
+def test_the_search_chooses_by_the_validation_score() -> None:
+    def curve(last: float, trouble: str = "") -> Curve:
+        return Curve(1, [1], [0.1], {"score": [0.0, last]}, {}, trouble)
+
+    diverged = Curve(1, [], [], {"score": []}, {}, "iteration 3: x holds a NaN")
+    assert best([curve(1.0), diverged, curve(2.0), curve(9.0, "not finite")], "score") == 2
+
+
+def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan("toy-task", ("AccBO", "SLIP"), 800, 2)
+    whole = compare(plan, tmp_path / "whole", 1, progress=False)
+    count, real = [0], sweep.run_piece
+
+    def dying(piece: Any) -> Curve:
+        count[0] += 1
+        if count[0] == 7:
+            raise KeyboardInterrupt
+        return real(piece)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "run_piece", dying)
+        with pytest.raises(KeyboardInterrupt):
+            compare(plan, tmp_path / "cut", 1, progress=False)
+    assert len(list((tmp_path / "cut").glob("*.json"))) == 6
+    again = compare(plan, tmp_path / "cut", 1, progress=False)
+    assert again.chosen == whole.chosen
+    for method in plan.methods:
+        for one, other in zip(again.finals[method], whole.finals[method], strict=True):
+            assert one._replace(seconds=[]) == other._replace(seconds=[])
+
+
+def test_the_test_set_is_read_by_the_last_runs_alone(tmp_path: Path) -> None:
+    outcome = compare(Plan("toy-task", ("SLIP",), 400, 2), tmp_path, 1, progress=False)
+    assert all(curve.test == {} for curve in outcome.search["SLIP"])
+    assert len(outcome.search["SLIP"]) == len(GRID)
+    assert all(list(curve.test) == ["minus the test loss"] for curve in outcome.finals["SLIP"])
+
+
+def test_seeds_are_draws_of_their_own(tmp_path: Path) -> None:
+    outcome = compare(Plan("toy-task", ("SLIP",), 400, 3), tmp_path, 1, progress=False)
+    last = {curve.test["minus the test loss"] for curve in outcome.finals["SLIP"]}
+    assert len(last) == 3
+    mean, half = summary.interval([1.0, 2.0, 3.0])
+    assert (mean, half) == (2.0, pytest.approx(4.302653 / np.sqrt(3)))
+
+
+def test_the_command(tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("matplotlib")
+    path, folder = tmp_path / "run.json", tmp_path / "report"
+    arguments = ["run", "toy-task", "--algorithm", "AccBO", "SLIP", "--budget", "500"]
+    arguments += ["--seeds", "2", "--jobs", "1", "--json", str(path), "--report", str(folder)]
+    assert cli.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "AccBO" in shown
+    assert "at the start" in shown
+    document = json.loads(path.read_text())
+    assert list(document["methods"]) == ["AccBO", "SLIP"]
+    content = (folder / "index.html").read_text()
+    assert content.count("<svg") == 2
+    assert "accbo run toy-task --algorithm AccBO SLIP --budget 500 --seeds 2" in content
+    assert "<metadata" not in content  # which names hosts
+    assert "src=" not in content
+
+
+def test_the_list(capsys: Any) -> None:
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert "toy-task" in shown
+    assert all(name in shown for name in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "toy-tsk"], "there is no task 'toy-tsk'; did you mean toy-task?"),
+        (["run", "toy-task", "--algorithm", "ACCBO2"], "did you mean"),
+        (["run", "toy-task", "--budget", "20"], "a budget of 20 oracle calls does not pay for"),
+        (["run", "toy-task", "--json", "/no/such/folder/x.json"], "there is no such folder"),
+    ],
+)
+def test_messages(arguments: list[str], message: str, capsys: Any) -> None:
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    plan = Plan("toy-task", ("SLIP",), 400, 1)
+    (tmp_path / sweep.Piece("toy-task", "SLIP", 0, 0, 400).name).write_text("{")
+    with pytest.raises(TaskError, match="is damaged"):
+        compare(plan, tmp_path, 1, progress=False)
+
+
+def test_a_run_that_diverges_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    curve = train("VRBO", instance(0), Trial(1e300, 1.0), 1500, 1)
+    assert "iteration" in curve.trouble or "not finite" in curve.trouble
+    outcome = sweep.Outcome(
+        Plan("toy-task", ("VRBO", "SLIP"), 400, 1),
+        {"VRBO": [curve], "SLIP": [curve]},
+        {"VRBO": 0, "SLIP": 0},
+        {"VRBO": [curve], "SLIP": [train("SLIP", instance(0), GRID[0], 400, 1, test=True)]},
+    )
+    text = summary.table(outcome, {})
+    assert "all 1 runs diverged" in text
+    assert "SLIP" in text
+
+
+def test_blocks_need_indices() -> None:
+    from accbo.problems import UpperNoise, quadratic
+
+    with pytest.raises(ValueError, match="blocks need one batch of indices; upper_noise has"):
+        Blocks(quadratic((1.0, 2.0), 2, noise_upper=UpperNoise(0.5)))
+
+
+def test_a_sample_of_blocks_runs_under_leading_axes() -> None:
+    blocks = Blocks(finite_sum(24, 3, 4, upper_batch=4, lower_batch=6))
+    one = instance(0)
+    algorithm = build("SABA", one, Trial(1.0, 1.0), 10, 1.0)
+    x, y = np.zeros((5, 3)), np.zeros((5, 4))
+    sample = row(Tape(1).open(x).block(algorithm.draw(blocks), 1), 0)
+    got = blocks.grad_y_lower(x, y, row(sample.lower, 0))
+    assert got.shape == (5, 4)
