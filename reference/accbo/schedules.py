@@ -1,8 +1,8 @@
 """The parameters that the theory prescribes for a target accuracy (SPEC §3).
 
 The theory gives orders; every constant in front of them is ours and stands in ``Factors``:
-2 for S (VRBO's S1), T0 and N (VRBO's m), 1 for all others. They were fixed before any run, are
-the same for every variant, and nothing in ``theory_checks`` tunes them:
+2 for S (VRBO's S1), T0 and N (VRBO's m, StocBiO's D), 1 for all others. They were fixed before
+any run, are the same for every variant, and nothing in ``theory_checks`` tunes them:
 
     AccBO            1 − β = ε², η = ε², α = min(ε², 1/l), τ = √(μα), T = ε⁻³
     moving average   1 − β = ε², η = ε³, the same lower level,         T = ε⁻⁴
@@ -17,7 +17,10 @@ the same for every variant, and nothing in ``theory_checks`` tunes them:
                      η^f_t = η^g_t = (w+t−1)^{−2/3}, w = 2, T = ε⁻³
     VRBO             a = min(1, 1/K0), b = min(1, 1/l), q = S2 = ⌈1/ε⌉, S1 = ⌈2/ε²⌉,
                      m = ⌈2 l/μ⌉, T = ε⁻²
-    these three      no warm start, S = 1, lower noise as it is, Q as above; no bound by K0
+    TTSA             α_t = min(1, 1/K0) (1+t)^{−3/5}, β_t = min(1, 1/l) (1+t)^{−2/5}, T = ε⁻⁵
+    StocBiO          α = min(1, 1/l), η = min(1, 1/K0), D = ⌈2 (1 + log(l/μ)) l/μ⌉, T = ε⁻²,
+                     batches of ⌈1/ε²⌉ throughout
+    these five       no warm start, S = 1, lower noise as it is, Q as above; no bound by K0
                      where that is not finite
 
 l is the largest curvature of a realisation. Where l_f0 is infinite (a quadratic f) it is
@@ -30,7 +33,7 @@ import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from accbo.algorithms import SABA, SLIP, SUSTAIN, VRBO, AccBO
+from accbo.algorithms import SABA, SLIP, SUSTAIN, TTSA, VRBO, AccBO, StocBiO
 from accbo.problem import Constants
 
 Algorithm = TypeVar("Algorithm")
@@ -218,6 +221,60 @@ def vrbo(
         lower_steps=math.ceil(factors.lower_steps * constants.curvature / constants.mu),
         large_batch=math.ceil(factors.first / epsilon**2),
         small_batch=math.ceil(1 / epsilon),
+        neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
+        neumann_scale=constants.curvature,
+    )
+    return Schedule(epsilon, algorithm, steps, 0, 1, factors.lower_scale)
+
+
+def ttsa(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    gradient_bound: float = 1.0,
+    factors: Factors = Factors(),
+) -> Schedule[TTSA]:
+    """TTSA's schedule for a target accuracy, or for a number of steps (ε = T^{−1/5}).
+
+    Arguments as for :func:`accbo`. The sizes shrink with t and know nothing of ε, on which only
+    T and Q depend.
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 5)
+    _check_gradient_bound(gradient_bound)
+    algorithm = TTSA(
+        lower_step_size=min(factors.lower_step, 1 / constants.curvature),
+        upper_step_size=min(factors.upper_step, _longest(constants)),
+        offset=1.0,
+        neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
+        neumann_scale=constants.curvature,
+    )
+    return Schedule(epsilon, algorithm, steps, 0, 1, factors.lower_scale)
+
+
+def stocbio(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    gradient_bound: float = 1.0,
+    factors: Factors = Factors(),
+) -> Schedule[StocBiO]:
+    """StocBiO's schedule for a target accuracy, or for a number of steps (ε = T^{−1/2}).
+
+    Arguments as for :func:`accbo`. D depends on the condition κ = l/μ alone, like κ log κ: with
+    batches of order ε⁻² an iteration takes O(ε⁻²) samples, and all of them O(ε⁻⁴).
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 2)
+    _check_gradient_bound(gradient_bound)
+    kappa = constants.curvature / constants.mu
+    batch = math.ceil(1 / epsilon**2)
+    algorithm = StocBiO(
+        lower_step_size=min(factors.lower_step, 1 / constants.curvature),
+        upper_step_size=min(factors.upper_step, _longest(constants)),
+        lower_steps=math.ceil(factors.lower_steps * kappa * (1 + math.log(kappa))),
+        lower_batch=batch,
+        upper_batch=batch,
         neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
         neumann_scale=constants.curvature,
     )

@@ -3,13 +3,16 @@
 from accbo.algorithms.accbo import AccBO, AccBOSample, AccBOState, Parts
 from accbo.algorithms.saba import SABA, SABASample, SABAState, SABATables
 from accbo.algorithms.slip import SLIP, SLIPSample, SLIPState
+from accbo.algorithms.stocbio import StocBiO, StocBiOSample, StocBiOState
 from accbo.algorithms.sustain import SUSTAIN, SUSTAINSample, SUSTAINState
+from accbo.algorithms.ttsa import TTSA, TTSASample, TTSAState
 from accbo.algorithms.vrbo import VRBO, VRBOBatch, VRBOSample, VRBOState
 
 __all__ = [
     "SABA",
     "SLIP",
     "SUSTAIN",
+    "TTSA",
     "VRBO",
     "AccBO",
     "AccBOSample",
@@ -22,6 +25,11 @@ __all__ = [
     "SLIPState",
     "SUSTAINSample",
     "SUSTAINState",
+    "StocBiO",
+    "StocBiOSample",
+    "StocBiOState",
+    "TTSASample",
+    "TTSAState",
     "VRBOBatch",
     "VRBOSample",
     "VRBOState",

@@ -1,0 +1,118 @@
+"""TTSA: one SGD step on each level, the lower of a size that shrinks more slowly.
+
+    y_{t+1} = y_t − β_t ∇_y G(x_t, y_t; π_t)
+    x_{t+1} = x_t − α_t h_t(x_t, y_{t+1})
+    α_t = a (w+t)^{−3/5},  β_t = b (w+t)^{−2/5}
+
+h_t is the hypergradient estimate of ``accbo.hypergradient`` with the randomised series, one term
+times Q. No momentum and no batch: that β_t shrinks more slowly, the two time scales, is what lets
+y follow x. Source: Hong, Wai, Wang, Yang 2020 (arXiv 2007.05170), Alg. 1 for the lines, without
+its projection, x being free here; the exponents are those of SPEC §5.
+
+Our conventions where they leave a choice: an offset w, 1 being none; T0 warm-start steps of size
+β_0, T0 = 0 being the paper's; iteration 0 is an iteration as any other, so S has no meaning; π is
+the lower sample that the source scales.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accbo._arrays import Array, rows, traceable
+from accbo.hypergradient import hessian_rows, neumann_gradient
+from accbo.lower import gradient_steps
+from accbo.parameters import integer, real
+from accbo.problem import BilevelProblem, Noise
+from accbo.sampling import Start, draw_fields
+from accbo.upper import gradient_step
+
+
+class TTSAState(NamedTuple):
+    """Everything iteration t reads; ``(..., d_x)`` and ``(..., d_y)`` arrays."""
+
+    x: Array  # x_t
+    y: Array  # y_t
+    iteration: int  # t
+
+
+class TTSASample(NamedTuple):
+    """The noise of one iteration; every part maps field names to arrays.
+
+    ``hessian`` has a leading axis over the Q − 1 factors of the series, ``lower`` one over the
+    lower steps, of length 1.
+    """
+
+    upper: Any  # ξ
+    cross: Any  # ζ⁰
+    hessian: Any  # ζ
+    power: Any  # q, (..., 1)
+    lower: Any  # π
+
+
+@traceable
+@dataclass(frozen=True, kw_only=True)
+class TTSA:
+    """TTSA with the constants of its two sizes; these depend on t as written above.
+
+    Raises ``TypeError`` or ``ValueError`` for a hyper-parameter of the wrong type or outside
+    its range.
+    """
+
+    lower_step_size: float  # b > 0
+    upper_step_size: float  # a > 0
+    offset: float  # w ≥ 1
+    neumann_terms: int  # Q ≥ 1
+    neumann_scale: float  # l > 0, at least the largest curvature of a realisation
+
+    def __post_init__(self) -> None:
+        real(self, "lower_step_size", above=0.0)
+        real(self, "upper_step_size", above=0.0)
+        real(self, "offset", least=1.0)
+        integer(self, "neumann_terms")
+        real(self, "neumann_scale", above=0.0)
+
+    def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> TTSAState:
+        """Warm start and iteration 0."""
+        y = gradient_steps(problem, x, y, start.warm_start, self._lower_size(0))
+        return self.step(problem, TTSAState(x, y, 0), start.first)
+
+    def step(self, problem: BilevelProblem, state: TTSAState, sample: TTSASample) -> TTSAState:
+        """One iteration: a pure function of its arguments."""
+        x, y, t = state
+        if rows(sample.lower) != 1:
+            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; TTSA takes one step")
+        y_next = gradient_steps(problem, x, y, sample.lower, self._lower_size(t))
+        gradient = neumann_gradient(
+            problem, sample, "randomised", self.neumann_terms, self.neumann_scale
+        )
+        x_next = gradient_step(x, gradient(x, y_next), self._upper_size(t))
+        return TTSAState(x_next, y_next, t + 1)
+
+    def refreshes(self, t: int) -> bool:
+        """Whether iteration t takes a lower step: every one does."""
+        return True
+
+    def draw(self, problem: BilevelProblem, refresh: bool = True) -> TTSASample:
+        """The layout of one iteration's sample; there is but one kind of iteration."""
+        factors = hessian_rows("randomised", self.neumann_terms)
+        return TTSASample(
+            upper=draw_fields(problem.upper_noise),
+            cross=draw_fields(problem.cross_noise),
+            hessian=draw_fields(problem.hessian_noise, (factors,)),
+            power=draw_fields({"power": Noise("index", (1,), self.neumann_terms)}),
+            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
+        )
+
+    def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
+        """The layout of iteration 0, after T0 = ``warm_start`` lower steps."""
+        lower = draw_fields(problem.lower_noise, (warm_start,), scaled=True)
+        return Start(warm_start=lower, first=self.draw(problem))
+
+    def _lower_size(self, t: int) -> float:
+        """β_t; t is an integer, and traced in a compiled run."""
+        return self.lower_step_size * (self.offset + t) ** (-2 / 5)
+
+    def _upper_size(self, t: int) -> float:
+        """α_t."""
+        return self.upper_step_size * (self.offset + t) ** (-3 / 5)
