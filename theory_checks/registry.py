@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from theory_checks import lower_tracking, momentum_variance, neumann_bias, oracle_calls, rate
+from theory_checks import (
+    lower_tracking,
+    momentum_variance,
+    neumann_bias,
+    oracle_calls,
+    rate,
+    smoothness,
+)
 
 CHECKS: dict[str, Any] = {
     check.NAME: check
-    for check in (neumann_bias, momentum_variance, lower_tracking, oracle_calls, rate)
+    for check in (
+        neumann_bias,
+        smoothness,
+        momentum_variance,
+        lower_tracking,
+        oracle_calls,
+        rate,
+    )
 }
