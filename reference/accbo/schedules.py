@@ -19,7 +19,7 @@ any run, are the same for every variant, and nothing in ``theory_checks`` tunes 
                      m = ⌈2 l/μ⌉, T = ε⁻²
     TTSA             α_t = min(1, 1/K0) (1+t)^{−3/5}, β_t = min(1, 1/l) (1+t)^{−2/5}, T = ε⁻⁵
     StocBiO          α = min(1, 1/l), η = min(1, 1/K0), D = ⌈2 (1 + log(l/μ)) l/μ⌉, T = ε⁻²,
-                     batches of ⌈1/ε²⌉ throughout
+                     batches of T throughout
     these five       no warm start, S = 1, lower noise as it is, Q as above; no bound by K0
                      where that is not finite
 
@@ -263,18 +263,17 @@ def stocbio(
     """StocBiO's schedule for a target accuracy, or for a number of steps (ε = T^{−1/2}).
 
     Arguments as for :func:`accbo`. D depends on the condition κ = l/μ alone, like κ log κ: with
-    batches of order ε⁻² an iteration takes O(ε⁻²) samples, and all of them O(ε⁻⁴).
+    batches of T = ε⁻² an iteration takes O(ε⁻²) samples, and all of them O(ε⁻⁴).
     """
     epsilon, steps = _accuracy(epsilon, steps, 2)
     _check_gradient_bound(gradient_bound)
     kappa = constants.curvature / constants.mu
-    batch = math.ceil(1 / epsilon**2)
     algorithm = StocBiO(
         lower_step_size=min(factors.lower_step, 1 / constants.curvature),
         upper_step_size=min(factors.upper_step, _longest(constants)),
         lower_steps=math.ceil(factors.lower_steps * kappa * (1 + math.log(kappa))),
-        lower_batch=batch,
-        upper_batch=batch,
+        lower_batch=steps,
+        upper_batch=steps,
         neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
         neumann_scale=constants.curvature,
     )
