@@ -10,6 +10,7 @@ Alg. 1 line 7; on both levels in VRBO (SPEC §5).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from accbo._arrays import Array, evaluate_pair, mean_over, namespace
 
@@ -17,13 +18,13 @@ Point = tuple[Array, Array]  # (x, y)
 Gradient = Callable[[Array, Array], Array]
 
 
-def batch_mean(gradient: Gradient, point: Point, size: int) -> Array:
-    """Mean of ``gradient`` over a batch of ``size`` samples, shape ``(..., d)``.
+def batch_mean(oracle: Callable[..., Array], point: tuple[Array, ...], size: int) -> Array:
+    """Mean of ``oracle`` over a batch of ``size`` samples, shape ``(..., d)``.
 
-    ``gradient`` holds the batch and answers a point of shape ``(size, ..., d)`` with one value
-    per sample.
+    ``oracle`` holds the batch and answers a point of shape ``(size, ..., d)`` with one value
+    per sample; of a product, the vector is a part of the point.
     """
-    return _mean(gradient(*_repeated(point, size)))
+    return _mean(oracle(*_repeated(point, size)))
 
 
 def spider(gradient: Gradient, new: Point, old: Point, estimate: Array, size: int) -> Array:
@@ -35,10 +36,9 @@ def spider(gradient: Gradient, new: Point, old: Point, estimate: Array, size: in
     return estimate + _mean(at_new - at_old)
 
 
-def _repeated(point: Point, size: int) -> Point:
+def _repeated(point: tuple[Array, ...], size: int) -> Any:
     """The point once per sample, so that a sample without noise has its row as well."""
-    x, y = (namespace(a).broadcast_to(a, (size, *a.shape)) for a in point)
-    return x, y
+    return tuple(namespace(a).broadcast_to(a, (size, *a.shape)) for a in point)
 
 
 def _mean(values: Array) -> Array:

@@ -122,6 +122,7 @@ class StocBiO:
         return fold(advance, y, batches)
 
 
-def mean(oracle: Callable[..., Array], x: Array, y: Array, *rest: Any) -> Array:
-    """Mean of ``oracle(x, y, *rest)`` over the rows of the batch that ``rest`` ends with."""
-    return batch_mean(lambda x, y: oracle(x, y, *rest), (x, y), rows(rest[-1]))
+def mean(oracle: Callable[..., Array], *arguments: Any) -> Array:
+    """Mean of ``oracle`` over the batch, which is the last of its ``arguments``."""
+    *point, batch = arguments
+    return batch_mean(lambda *point: oracle(*point, batch), tuple(point), rows(batch))
