@@ -1,0 +1,418 @@
+"""A problem of the user's own: two scalar functions, and derivatives by automatic differentiation.
+
+    upper(x, y, sample) = F(x, y; ξ)        lower(x, y, sample) = G(x, y; ζ)
+
+Both see one point: x of shape (d_x,), y of shape (d_y,), and a sample without replicates; vmap
+adds the leading axes. Second derivatives are products, the gradients in y and in x of vᵀ∇_y G:
+neither ∇²_yy G nor ∇²_xy G is ever formed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accbo._arrays import (
+    Array,
+    asarray,
+    dot,
+    dtype_name,
+    is_array,
+    is_real_floating,
+    namespace,
+    row,
+    to_host,
+    traceable,
+)
+from accbo.problem import LAWS, Noise, NoiseFields, Sample
+from accbo.sampling import Tape, draw_fields, probe_normals
+
+Objective = Callable[[Array, Array, Sample], Array]
+Fields = tuple[tuple[str, Noise], ...]  # of a sample; a tuple, so that JAX can hash it
+
+PROBES = 3  # points at which new objectives are tried
+NEAR = 0.01  # how far from the point that the user names
+LIBRARIES = {"jax": "JAX", "torch": "PyTorch"}
+
+
+class Transforms(NamedTuple):
+    """What a library offers of automatic differentiation."""
+
+    grad: Callable[..., Any]  # (function, argument number) to its gradient
+    pull: Callable[..., Array]  # (function, point, v) to vᵀ times the function's derivative
+    vmap: Callable[..., Any]  # (function, axes) to the function of batches
+    compiled: Callable[..., Any]
+    default: Callable[[], Array]  # an array of the default precision
+
+
+@traceable
+@dataclass(frozen=True)
+class FromObjectives:
+    """Two objectives as a bilevel problem; built by :func:`from_objectives`."""
+
+    upper_objective: Objective
+    lower_objective: Objective
+    d_x: int
+    d_y: int
+    backend: str
+    upper_fields: Fields
+    lower_fields: Fields
+
+    @property
+    def upper_noise(self) -> NoiseFields:
+        """The fields of ξ."""
+        return dict(self.upper_fields)
+
+    @property
+    def lower_noise(self) -> NoiseFields:
+        """The fields of ζ."""
+        return dict(self.lower_fields)
+
+    @property
+    def hessian_noise(self) -> NoiseFields:
+        """All of ζ: what a derivative leaves out is not known."""
+        return dict(self.lower_fields)
+
+    @property
+    def cross_noise(self) -> NoiseFields:
+        """All of ζ, for the same reason."""
+        return dict(self.lower_fields)
+
+    def upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """F(x, y; ξ), shape ``(...)``."""
+        return self._above("value", (x, y), sample)
+
+    def grad_x_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """∇_x F(x, y; ξ), shape ``(..., d_x)``."""
+        return self._above("grad_x", (x, y), sample)
+
+    def grad_y_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """∇_y F(x, y; ξ), shape ``(..., d_y)``."""
+        return self._above("grad_y", (x, y), sample)
+
+    def lower(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """G(x, y; ζ), shape ``(...)``."""
+        return self._below("value", (x, y), sample)
+
+    def grad_y_lower(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """∇_y G(x, y; ζ), shape ``(..., d_y)``."""
+        return self._below("grad_y", (x, y), sample)
+
+    def hvp_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
+        """∇²_yy G(x, y; ζ) v, shape ``(..., d_y)``."""
+        return self._below("hvp", (x, y, v), sample)
+
+    def cross_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
+        """∇²_xy G(x, y; ζ) v, shape ``(..., d_x)``."""
+        return self._below("cross", (x, y, v), sample)
+
+    def _above(self, kind: str, point: tuple[Array, ...], sample: Sample) -> Array:
+        return self._call(kind, self.upper_objective, self.upper_fields, point, sample)
+
+    def _below(self, kind: str, point: tuple[Array, ...], sample: Sample) -> Array:
+        return self._call(kind, self.lower_objective, self.lower_fields, point, sample)
+
+    def _call(
+        self, kind: str, objective: Objective, fields: Fields, point: tuple[Array, ...], sample: Any
+    ) -> Array:
+        _expect_library(self.backend, point[0])
+        names = None if sample is None else tuple(name for name, _ in fields)
+        if missing := [name for name in names or () if name not in sample]:
+            raise ValueError(f"sample lacks the fields {missing}; it has {list(sample)}")
+        oracle = _oracle(self.backend, kind, objective, names)
+        return oracle(*point, *(sample[name] for name in names or ()))
+
+
+def from_objectives(
+    upper: Objective,
+    lower: Objective,
+    d_x: int,
+    d_y: int,
+    *,
+    backend: str = "jax",
+    upper_noise: Mapping[str, Any] | None = None,
+    lower_noise: Mapping[str, Any] | None = None,
+    at: tuple[Array, Array] | None = None,
+) -> FromObjectives:
+    """Two scalar functions of (x, y, sample) as a bilevel problem in JAX or PyTorch.
+
+    ``upper`` and ``lower`` get one point, x ``(d_x,)`` and y ``(d_y,)``, and one sample: a dict
+    of arrays with the fields and shapes declared in ``upper_noise`` and ``lower_noise``, each a
+    ``Noise`` or a tuple (law, shape) or (law, shape, parameter) with one axis; or ``None`` for
+    the expectation. They return a scalar array, are pure, and branch on no value. A batch of
+    data is a field ``Noise("index", (batch,), rows)``. ``lower`` must be strongly convex in y.
+
+    The objectives are tried at points within about 0.01 of ``at``, a pair (x, y) of arrays in the
+    precision of the run, or else at normal points in the library's default precision, on samples
+    drawn from the declared noise. Raises ``ImportError`` without
+    the library; ``TypeError`` or ``ValueError`` where an objective raises, gives no scalar, no
+    floating-point number or a NaN, does not depend on its variables in a way that can be
+    differentiated, or where ``lower`` has no positive curvature in y.
+    """
+    _check_arguments(upper, lower, d_x, d_y, backend)
+    above, below = _fields("upper_noise", upper_noise), _fields("lower_noise", lower_noise)
+    problem = FromObjectives(upper, lower, d_x, d_y, backend, above, below)
+    _try_out(problem, *_probe(problem, at))
+    return problem
+
+
+# --- one oracle, batched ---------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _oracle(
+    backend: str, kind: str, objective: Objective, names: tuple[str, ...] | None
+) -> Callable[..., Array]:
+    """(x, y[, v], *fields) ↦ the value or derivative, over any leading axes."""
+    transforms = _transforms(backend)
+    single = _SINGLE[kind](transforms, objective)
+    point = 3 if kind in ("hvp", "cross") else 2
+
+    def one(*arrays: Array) -> Array:
+        sample = None if names is None else dict(zip(names, arrays[point:], strict=True))
+        return single(*arrays[:point], sample)
+
+    return transforms.compiled(lambda *arrays: _batched(transforms.vmap, one, arrays))
+
+
+def _batched(vmap: Any, one: Callable[..., Array], arrays: tuple[Array, ...]) -> Array:
+    """``one`` over the leading axes of ``arrays``, all but the last axis, broadcast."""
+    leading = np.broadcast_shapes(*(tuple(array.shape[:-1]) for array in arrays))
+    if not leading:
+        return one(*arrays)
+    xp, count = namespace(arrays[0]), math.prod(leading)
+
+    def flat(array: Array) -> Array:
+        last = array.shape[-1]
+        return xp.reshape(xp.broadcast_to(array, (*leading, last)), (count, last))
+
+    shared = [array.ndim == 1 for array in arrays]  # what has no replicates is not copied
+    axes = tuple(None if alone else 0 for alone in shared)
+    given = [a if alone else flat(a) for a, alone in zip(arrays, shared, strict=True)]
+    result = vmap(one, axes)(*given)
+    return xp.reshape(result, (*leading, *result.shape[1:]))
+
+
+def _value(_: Transforms, objective: Objective) -> Callable[..., Array]:
+    return objective
+
+
+def _grad_x(t: Transforms, objective: Objective) -> Callable[..., Array]:
+    return t.grad(objective, 0)
+
+
+def _grad_y(t: Transforms, objective: Objective) -> Callable[..., Array]:
+    return t.grad(objective, 1)
+
+
+def _hvp(t: Transforms, objective: Objective) -> Callable[..., Array]:
+    slope = t.grad(objective, 1)
+    return lambda x, y, v, sample: t.pull(lambda y: slope(x, y, sample), y, v)
+
+
+def _cross(t: Transforms, objective: Objective) -> Callable[..., Array]:
+    slope = t.grad(objective, 1)
+    return lambda x, y, v, sample: t.pull(lambda x: slope(x, y, sample), x, v)
+
+
+_SINGLE = {"value": _value, "grad_x": _grad_x, "grad_y": _grad_y, "hvp": _hvp, "cross": _cross}
+
+
+# --- the libraries ---------------------------------------------------------------------------
+
+
+def _transforms(backend: str) -> Transforms:
+    return {"jax": _jax_transforms, "torch": _torch_transforms}[backend]()
+
+
+@functools.cache
+def _jax_transforms() -> Transforms:
+    jax = _library("jax")
+    return Transforms(
+        grad=lambda function, argument: jax.grad(function, argnums=argument),
+        pull=lambda function, point, v: jax.vjp(function, point)[1](v)[0],
+        vmap=lambda function, axes: jax.vmap(function, in_axes=axes),
+        compiled=jax.jit,
+        default=lambda: jax.numpy.zeros(1),
+    )
+
+
+@functools.cache
+def _torch_transforms() -> Transforms:
+    torch = _library("torch")
+    func = torch.func
+
+    def without_graph(function: Callable[..., Array]) -> Callable[..., Array]:
+        # else parameters that an objective closes over would chain every iteration to the last
+        return torch.no_grad()(function)
+
+    return Transforms(
+        grad=lambda function, argument: func.grad(function, argnums=argument),
+        # four times as fast as func.jvp, and defined for more functions
+        pull=lambda function, point, v: func.vjp(function, point)[1](v)[0],
+        vmap=lambda function, axes: func.vmap(function, in_dims=axes),
+        compiled=without_graph,
+        default=lambda: torch.zeros(1),
+    )
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"from_objectives differentiates with {LIBRARIES[name]}, which cannot be imported "
+            f"({error}); install it with pip install 'accbo[{name}]'"
+        ) from None
+
+
+def _expect_library(backend: str, x: Array) -> None:
+    if backend not in namespace(x).__name__.split("."):
+        raise TypeError(
+            f"this problem differentiates with {LIBRARIES[backend]}; expected its arrays, "
+            f"got {type(x).__module__}.{type(x).__qualname__}"
+        )
+
+
+# --- what is refused -------------------------------------------------------------------------
+
+
+def _check_arguments(upper: Any, lower: Any, d_x: Any, d_y: Any, backend: Any) -> None:
+    for name, function in (("upper", upper), ("lower", lower)):
+        if not callable(function):
+            raise TypeError(f"{name} must be a function of (x, y, sample), got {function!r}")
+    for name, count in (("d_x", d_x), ("d_y", d_y)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be an integer >= 1, got {count!r}")
+    if backend not in LIBRARIES:
+        raise ValueError(f"backend must be 'jax' or 'torch', got {backend!r}")
+
+
+def _fields(name: str, declared: Any) -> Fields:
+    """``declared`` as pairs (field, Noise); raises ``TypeError`` or ``ValueError``."""
+    if declared is None:
+        return ()
+    if not isinstance(declared, Mapping):
+        raise TypeError(f"{name} must map field names to Noise, got {declared!r}")
+    return tuple((field, _noise(f"{name}[{field!r}]", one)) for field, one in declared.items())
+
+
+def _noise(name: str, given: Any) -> Noise:
+    if not isinstance(given, tuple) or len(given) not in (2, 3):
+        raise TypeError(f"{name} must be a Noise or (law, shape[, parameter]), got {given!r}")
+    noise = Noise(*given)
+    if noise.law not in LAWS:
+        raise ValueError(f"{name} must have a law of {', '.join(LAWS)}; got {noise.law!r}")
+    shape, rows = noise.shape, noise.parameter
+    if not (isinstance(shape, tuple) and len(shape) == 1 and isinstance(shape[0], int)):
+        raise ValueError(f"{name} must have a shape of one axis such as (8,), got {shape!r}")
+    if noise.law == "index" and not (isinstance(rows, int) and rows >= 1):
+        raise ValueError(f"{name} needs the number of rows as its parameter, got {rows!r}")
+    return noise
+
+
+def _probe(problem: FromObjectives, at: tuple[Array, Array] | None) -> tuple[Array, Array]:
+    """``PROBES`` points, ``(PROBES, d_x)`` and ``(PROBES, d_y)``: normal, or near ``at``.
+
+    Near and not at it, since a start of zeros is where gradients like to vanish.
+    """
+    normals, sizes = probe_normals(0), (problem.d_x, problem.d_y)
+    away = [normals((PROBES, size)) for size in sizes]
+    if at is None:
+        like = _transforms(problem.backend).default()
+        return asarray(away[0], like), asarray(away[1], like)
+    if not (isinstance(at, tuple) and len(at) == 2 and all(map(is_array, at))):
+        raise TypeError(f"at must be a pair (x, y) of arrays, got {at!r}")
+    if tuple(tuple(array.shape) for array in at) != ((sizes[0],), (sizes[1],)):
+        raise ValueError(
+            f"at must have the shapes ({sizes[0]},) and ({sizes[1]},), "
+            f"got {tuple(at[0].shape)} and {tuple(at[1].shape)}"
+        )
+    _expect_library(problem.backend, at[0])
+    x, y = (a + NEAR * asarray(d, a) for a, d in zip(at, away, strict=True))
+    return x, y
+
+
+def _try_out(problem: FromObjectives, x: Array, y: Array) -> None:
+    """Raise unless both objectives are scalar, finite and differentiable at the points."""
+    xi, zeta = (
+        row(Tape(0).open(x).block(draw_fields(noise), 1), 0)
+        for noise in (problem.upper_noise, problem.lower_noise)
+    )
+    _expect_scalar("upper", problem.upper_objective, problem.upper_fields, x, y, xi)
+    _expect_scalar("lower", problem.lower_objective, problem.lower_fields, x, y, zeta)
+    _asked("upper", "value", problem.upper, x, y, xi)
+    _asked("lower", "value", problem.lower, x, y, zeta)
+    along_x = _asked("upper", "gradient in x", problem.grad_x_upper, x, y, xi)
+    along_y = _asked("upper", "gradient in y", problem.grad_y_upper, x, y, xi)
+    if _all_zero(along_x) and _all_zero(along_y):
+        raise ValueError(f"the gradients of upper in x and y are zero {_WHERE}; {_ZERO}")
+    slope = _asked("lower", "gradient in y", problem.grad_y_lower, x, y, zeta)
+    if _all_zero(slope):
+        raise ValueError(f"the gradient of lower in y is zero {_WHERE}; {_ZERO}")
+    bent = _asked("lower", "Hessian-vector product", problem.hvp_lower, x, y, slope, zeta)
+    curvature = to_host(dot(slope, bent) / dot(slope, slope))
+    if not np.all(curvature > 0):
+        raise ValueError(
+            f"lower must be strongly convex in y; its curvature along its gradient is "
+            f"{np.min(curvature):.3g} {_WHERE}"
+        )
+    _asked("lower", "cross product", problem.cross_lower, x, y, slope, zeta)
+
+
+_WHERE = "where it was tried (at=(x, y) chooses another point)"
+_ZERO = "it must depend on them, and through operations that have a derivative"
+
+
+def _expect_scalar(
+    name: str, objective: Objective, fields: Fields, x: Array, y: Array, sample: Any
+) -> None:
+    """One plain call, whose errors are the user's own and easier to read than traced ones."""
+    one = {field: sample[field][0, ...] for field, _ in fields}
+    try:
+        value = objective(x[0, ...], y[0, ...], one)
+    except Exception as error:
+        raise ValueError(f"{name}(x, y, sample) raised {_named(error)} {_WHERE}") from error
+    if not is_array(value) or namespace(value) is not namespace(x):
+        raise TypeError(
+            f"{name} must return an array of the library that x is from, "
+            f"got {type(value).__module__}.{type(value).__qualname__}"
+        )
+    if tuple(value.shape) != ():
+        raise ValueError(
+            f"{name} must return a scalar for one x and one y, got shape {tuple(value.shape)}"
+        )
+    if not is_real_floating(value):
+        raise TypeError(
+            f"{name} must return a floating-point number, got {dtype_name(value)}, "
+            "which has no derivative"
+        )
+
+
+def _asked(name: str, what: str, oracle: Callable[..., Array], *arguments: Any) -> Array:
+    """What the oracle gives; raises ``ValueError`` where it cannot or is not finite."""
+    try:
+        result = oracle(*arguments)
+    except Exception as error:
+        raise ValueError(
+            f"the {what} of {name}, over replicates, cannot be taken: {_named(error)}"
+        ) from error
+    if not np.all(np.isfinite(to_host(result))):
+        raise ValueError(f"the {what} of {name} holds a NaN or an infinity {_WHERE}")
+    return result
+
+
+def _all_zero(gradient: Array) -> bool:
+    return not np.any(to_host(gradient))
+
+
+def _named(error: Exception) -> str:
+    """The error's type and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
