@@ -3,21 +3,37 @@
 from accbo.problems._noise import LowerNoise, UpperNoise
 from accbo.problems.finite_sum import FiniteSum, finite_sum
 from accbo.problems.from_objectives import FromObjectives, from_objectives
+from accbo.problems.hyper_cleaning import HyperCleaning, corrupt, hyper_cleaning
+from accbo.problems.hyperparameters import Hyperparameters
+from accbo.problems.meta_learning import (
+    Episodes,
+    MetaLearning,
+    episodes,
+    random_representation,
+)
 from accbo.problems.nonquadratic import NonQuadratic, nonquadratic
 from accbo.problems.quadratic import Quadratic, quadratic
 from accbo.problems.relaxed_smooth import RelaxedSmooth, relaxed_smooth
 
 __all__ = [
+    "Episodes",
     "FiniteSum",
     "FromObjectives",
+    "HyperCleaning",
+    "Hyperparameters",
     "LowerNoise",
+    "MetaLearning",
     "NonQuadratic",
     "Quadratic",
     "RelaxedSmooth",
     "UpperNoise",
+    "corrupt",
+    "episodes",
     "finite_sum",
     "from_objectives",
+    "hyper_cleaning",
     "nonquadratic",
     "quadratic",
+    "random_representation",
     "relaxed_smooth",
 ]
