@@ -1,4 +1,4 @@
-"""SABA, SUSTAIN and VRBO on every backend, alone and in batches, killed and resumed, counted."""
+"""The plain methods on every backend, alone and in batches, killed and resumed, counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accbo import SABA, SUSTAIN, VRBO, Calls, Tape, checkpoint, count_calls
+from accbo import (
+    SABA,
+    SUSTAIN,
+    TTSA,
+    VRBO,
+    Calls,
+    StocBiO,
+    Tape,
+    checkpoint,
+    count_calls,
+)
 from accbo._arrays import map_arrays, named_leaves, to_host
 from tests.backends import Backend, need
 from tests.support import (
@@ -66,6 +76,32 @@ CASES = {
         X,
         Y,
     ),
+    "ttsa": Case(
+        problem("nonquadratic"),
+        TTSA(
+            lower_step_size=0.375,
+            upper_step_size=0.0625,
+            offset=2.5,
+            neumann_terms=4,
+            neumann_scale=3.0,
+        ),
+        X,
+        Y,
+    ),
+    "stocbio": Case(
+        problem("nonquadratic"),
+        StocBiO(
+            lower_step_size=0.25,
+            upper_step_size=0.0625,
+            lower_steps=3,
+            lower_batch=2,
+            upper_batch=4,
+            neumann_terms=4,
+            neumann_scale=3.0,
+        ),
+        X,
+        Y,
+    ),
     # what SABA needs a finite sum for, the others take too, in batches
     "sustain on batches": Case(
         problem("finite_sum"),
@@ -76,6 +112,32 @@ CASES = {
             upper_averaging=0.75,
             offset=2.5,
             neumann_terms=3,
+            neumann_scale=3.0,
+        ),
+        X,
+        Y,
+    ),
+    "ttsa on batches": Case(
+        problem("finite_sum"),
+        TTSA(
+            lower_step_size=0.375,
+            upper_step_size=0.25,
+            offset=1.0,
+            neumann_terms=3,
+            neumann_scale=3.0,
+        ),
+        X,
+        Y,
+    ),
+    "stocbio on batches": Case(
+        problem("finite_sum"),
+        StocBiO(
+            lower_step_size=0.25,
+            upper_step_size=0.0625,
+            lower_steps=1,
+            lower_batch=1,
+            upper_batch=3,
+            neumann_terms=1,
             neumann_scale=3.0,
         ),
         X,
@@ -98,7 +160,7 @@ CASES = {
     ),
 }
 NAMES = tuple(CASES)
-PLAIN = ("saba", "sustain", "vrbo")
+PLAIN = ("saba", "sustain", "vrbo", "ttsa", "stocbio")
 
 
 def compiled(backend: Backend, name: str, names: tuple[str, ...]) -> None:
@@ -185,6 +247,8 @@ def test_replicates_may_have_several_axes(name: str) -> None:
         ("saba", ("lower_step_size", "linear_step_size", "upper_step_size")),
         ("sustain", ("lower_step_size", "upper_averaging", "offset", "neumann_scale")),
         ("vrbo", ("lower_step_size", "upper_step_size", "neumann_scale")),
+        ("ttsa", ("lower_step_size", "upper_step_size", "offset", "neumann_scale")),
+        ("stocbio", ("lower_step_size", "upper_step_size", "neumann_scale")),
     ],
 )
 def test_neither_new_sizes_nor_later_iterations_recompile(
@@ -272,3 +336,17 @@ def test_vrbo_by_the_formula(Q: int, m: int, S1: int, S2: int) -> None:
     assert calls("vrbo", 1, **sizes).total == S1 * (Q + 3) + loop
     found = calls("vrbo", 6, **sizes).total  # t = 0 and t = 3 are refreshes
     assert found == 2 * S1 * (Q + 3) + 6 * loop
+
+
+@pytest.mark.parametrize("Q", [1, 2, 5])
+def test_ttsa_takes_q_plus_3(Q: int) -> None:
+    """∇_y G, and Q + 2 of h; the first iteration is as any other."""
+    assert calls("ttsa", 8, neumann_terms=Q) == Calls(8, 8, 8, 8 * (Q - 1), 8, 0)
+
+
+@pytest.mark.parametrize(("Q", "D", "S", "B"), [(1, 1, 1, 1), (4, 3, 2, 5), (2, 2, 4, 3)])
+def test_stocbio_takes_a_batch_for_each_derivative(Q: int, D: int, S: int, B: int) -> None:
+    sizes = {"neumann_terms": Q, "lower_steps": D, "lower_batch": S, "upper_batch": B}
+    found = calls("stocbio", 6, **sizes)
+    assert found == Calls(6 * B, 6 * B, 6 * D * S, 6 * (Q - 1) * B, 6 * B, 0)
+    assert found.total == 6 * (D * S + (Q + 2) * B)

@@ -1,4 +1,4 @@
-"""The schedules of SABA, SUSTAIN and VRBO: by hand, by halving ε, and as runs."""
+"""The schedules of the plain methods: by hand, by halving ε, and as runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support import ALL_PROBLEMS, X, Y, batch, problem
 CONSTANTS = problem("cosh").constants  # μ = 1, l = 2¼
 EPSILON = 2.0**-4
 SUM = problem("finite_sum", upper_batch=1, lower_batch=1)  # 8 + 6 terms
+METHODS = ("sustain", "vrbo", "ttsa", "stocbio")
 
 
 def test_saba_by_hand() -> None:
@@ -100,6 +101,60 @@ def test_the_samples_of_vrbo_grow_like_the_third_power() -> None:
     assert samples(EPSILON / 2) / samples(EPSILON) == pytest.approx(8, rel=1e-12)
 
 
+def test_ttsa_by_hand() -> None:
+    one = schedules.ttsa(CONSTANTS, epsilon=EPSILON)
+    a = one.algorithm
+    assert a.offset == 1
+    assert a.lower_step_size == 1 / CONSTANTS.curvature  # β_0
+    assert a.upper_step_size == 1 / CONSTANTS.K0  # α_0
+    assert a.neumann_terms == neumann_terms(CONSTANTS, EPSILON)
+    assert a.neumann_scale == CONSTANTS.curvature
+    assert (one.steps, one.warm_start, one.first, one.lower_scale) == (16**5, 0, 1, 1.0)
+    less = Factors(lower_step=0.25, upper_step=0.01, lower_scale=0.5)
+    other = schedules.ttsa(CONSTANTS, epsilon=EPSILON, factors=less)
+    assert (other.algorithm.lower_step_size, other.algorithm.upper_step_size) == (0.25, 0.01)
+    assert other.lower_scale == 0.5
+
+
+def test_the_sizes_of_ttsa_do_not_know_the_accuracy() -> None:
+    one, half = (schedules.ttsa(CONSTANTS, epsilon=e) for e in (EPSILON, EPSILON / 2))
+    assert half.steps == 32 * one.steps
+    terms = half.algorithm.neumann_terms
+    assert dataclasses.replace(one.algorithm, neumann_terms=terms) == half.algorithm
+    assert schedules.ttsa(CONSTANTS, steps=16**5).epsilon == pytest.approx(EPSILON, rel=1e-15)
+
+
+def test_stocbio_by_hand() -> None:
+    one = schedules.stocbio(CONSTANTS, epsilon=EPSILON)
+    a = one.algorithm
+    assert a.lower_step_size == 1 / CONSTANTS.curvature
+    assert a.upper_step_size == 1 / CONSTANTS.K0
+    assert a.lower_steps == math.ceil(2 * 2.25 * (1 + math.log(2.25))) == 9
+    assert (a.lower_batch, a.upper_batch) == (256, 256)
+    assert a.neumann_terms == neumann_terms(CONSTANTS, EPSILON)
+    assert (one.steps, one.warm_start, one.first, one.lower_scale) == (256, 0, 1, 1.0)
+    less = Factors(lower_step=0.25, upper_step=0.01, lower_steps=4.0)
+    b = schedules.stocbio(CONSTANTS, epsilon=EPSILON, factors=less).algorithm
+    assert (b.lower_step_size, b.upper_step_size, b.lower_steps) == (0.25, 0.01, 17)
+
+
+@pytest.mark.parametrize("steps", [49, 100, 512])  # of which the square root is not exact
+def test_the_batches_of_stocbio_are_its_steps(steps: int) -> None:
+    one = schedules.stocbio(CONSTANTS, steps=steps)
+    assert (one.steps, one.algorithm.lower_batch, one.algorithm.upper_batch) == (steps,) * 3
+
+
+def test_the_samples_of_stocbio_grow_like_the_fourth_power() -> None:
+    """Per term of the series: D S + 3 B an iteration, ε⁻² iterations."""
+
+    def samples(epsilon: float) -> float:
+        one = schedules.stocbio(CONSTANTS, epsilon=epsilon)
+        algorithm = dataclasses.replace(one.algorithm, neumann_terms=1)
+        return count_calls(algorithm, problem("cosh"), X, Y, steps=one.steps).total
+
+    assert samples(EPSILON / 2) / samples(EPSILON) == pytest.approx(16, rel=1e-12)
+
+
 def test_a_smooth_problem_takes_its_own_smoothness() -> None:
     quadratic = problem("quadratic").constants
     assert math.isinf(quadratic.l_f0)
@@ -107,7 +162,7 @@ def test_a_smooth_problem_takes_its_own_smoothness() -> None:
     assert one.upper_step_size == pytest.approx(1 / quadratic.smoothness)
     unknown = dataclasses.replace(quadratic, smoothness=None)
     assert schedules.vrbo(unknown, epsilon=EPSILON).algorithm.upper_step_size == 1
-    for schedule in (schedules.vrbo, schedules.sustain):
+    for schedule in (getattr(schedules, name) for name in METHODS):
         with pytest.raises(ValueError, match="gradient_bound must be > 0, got 0"):
             schedule(quadratic, epsilon=EPSILON, gradient_bound=0)
         wider = schedule(quadratic, epsilon=EPSILON, gradient_bound=100.0).algorithm
@@ -116,12 +171,13 @@ def test_a_smooth_problem_takes_its_own_smoothness() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("saba", "finite_sum"), *itertools.product(("sustain", "vrbo"), ALL_PROBLEMS)],
+    [("saba", "finite_sum"), *itertools.product(METHODS, ALL_PROBLEMS)],
 )
 def test_a_run_from_its_schedule_comes_closer(name: str, kind: str) -> None:
     host = SUM if kind == "finite_sum" else problem(kind)
     terms = {"samples": 14} if name == "saba" else {}
-    one = getattr(schedules, name)(host.constants, epsilon=0.125, **terms)
+    epsilon = 0.2 if name == "ttsa" else 0.125  # whose T is ε⁻⁵
+    one = getattr(schedules, name)(host.constants, epsilon=epsilon, **terms)
     result = accbo.run(
         one.algorithm,
         host,
