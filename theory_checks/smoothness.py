@@ -412,14 +412,14 @@ def panels(
     tried = np.array([float(outcomes[key]["tried"]) for key in keys])
     worst = np.array([finding.measured for finding in findings])
     below = [key for key in keys if key[0] == "∇Φ"]
-    loose = "; ".join(f"{1 / float(outcomes[key]['ratio']):.2f} ({key[1]})" for key in below)
+    loose = "; ".join(f"{key[1]}: {_loose(outcomes[key])}" for key in below)
     cosh = [("f in x", "cosh alone"), (HESSIAN_FORM, "cosh alone")]
     return [
         Panel(
             "The worst pairs found",
             "Ratio over its prediction (1, or a smaller or larger supremum that is known); no pair "
-            "may lie above the line. Pairs that were tried before any climb mostly miss the worst "
-            "one. " + "; ".join(f"{i}: {f.quantity}" for i, f in enumerate(findings)),
+            "may lie above the line. Pairs that were tried before any climb often fall short. "
+            + "; ".join(f"{i}: {f.quantity}" for i, f in enumerate(findings)),
             "statement",
             "ratio / prediction",
             [
@@ -430,8 +430,8 @@ def panels(
         ),
         Panel(
             "How loose Φ's constants are",
-            "The ratio for ∇Φ from the worst point along the worst direction. All stay below the "
-            f"claim; the constants are too large by factors of {loose}.",
+            "The ratio for ∇Φ from the worst point along the worst direction; none exceeds the "
+            f"claim. By what factor the constants are too large, and for which pair: {loose}.",
             "distance / largest distance searched",
             "ratio",
             [_claimed(), *(_along(key[1], outcomes[key]) for key in below)],
@@ -452,6 +452,12 @@ def panels(
             ],
         ),
     ]
+
+
+def _loose(outcome: Outcome) -> str:
+    x, other = outcome["pair"]
+    point = ", ".join(f"{value:.3g}" for value in x)
+    return f"{1 / float(outcome['ratio']):.2f} at x = ({point}), {_norm(other - x):.2g} apart"
 
 
 def _claimed() -> Curve:
