@@ -84,6 +84,30 @@ def _sustain(s: Sizes) -> Any:
     )
 
 
+def _ttsa(s: Sizes) -> Any:
+    """Its sizes shrink from an offset as SUSTAIN's do."""
+    offset = max(2.0, s.steps / 8)
+    return algorithms.TTSA(
+        lower_step_size=s.alpha * offset ** (2 / 5),
+        upper_step_size=s.plain * offset ** (3 / 5),
+        offset=offset,
+        neumann_terms=TERMS,
+        neumann_scale=s.l,
+    )
+
+
+def _stocbio(s: Sizes) -> Any:
+    return algorithms.StocBiO(
+        lower_step_size=s.alpha,
+        upper_step_size=s.plain,
+        lower_steps=LOOP,
+        lower_batch=BATCHES,
+        upper_batch=BATCHES,
+        neumann_terms=TERMS,
+        neumann_scale=s.l,
+    )
+
+
 def _vrbo(s: Sizes) -> Any:
     return algorithms.VRBO(
         lower_step_size=s.alpha,
@@ -110,6 +134,8 @@ METHODS: dict[str, Method] = {
     "SABA": Method(_saba, single_terms=True),
     "SUSTAIN": Method(_sustain),
     "VRBO": Method(_vrbo),
+    "TTSA": Method(_ttsa),
+    "StocBiO": Method(_stocbio),
 }
 
 
