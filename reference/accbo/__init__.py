@@ -3,6 +3,8 @@
 from accbo import problems, schedules
 from accbo._arrays import move
 from accbo.algorithms import (
+    BOREP,
+    MASOBA,
     SABA,
     SLIP,
     SUSTAIN,
@@ -11,6 +13,10 @@ from accbo.algorithms import (
     AccBO,
     AccBOSample,
     AccBOState,
+    BOREPSample,
+    BOREPState,
+    MASOBASample,
+    MASOBAState,
     Parts,
     SABASample,
     SABAState,
@@ -37,6 +43,8 @@ from accbo.sampling import Replay, Start, Tape
 __version__ = "0.1.0"
 
 __all__ = [
+    "BOREP",
+    "MASOBA",
     "SABA",
     "SLIP",
     "SUSTAIN",
@@ -45,11 +53,15 @@ __all__ = [
     "AccBO",
     "AccBOSample",
     "AccBOState",
+    "BOREPSample",
+    "BOREPState",
     "BilevelProblem",
     "Calls",
     "CheckpointError",
     "Constants",
     "Interrupted",
+    "MASOBASample",
+    "MASOBAState",
     "Noise",
     "NonFiniteError",
     "Parts",

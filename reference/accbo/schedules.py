@@ -12,6 +12,7 @@ any run, are the same for every variant, and nothing in ``theory_checks`` tunes 
     Option II        I = ⌈1/ε⌉, N = ⌈2/√(μα)⌉
     SLIP             1 − β = ε², η = ε³, α = ν = min(ε², 1/l), T = ε⁻⁴, S = 2/ε,
                      T0 = 2 (1 + log 1/ε)/(μα),    lower noise as it is: no condition on it
+    BO-REP           as SLIP, with I = ⌈1/ε²⌉ and N = ⌈2/(μα)⌉
     SABA             α = ν = min(s, 1/l), η = min(s, 1/K0), s = (n+m)^{−2/3}, T = ε⁻²/s
     SUSTAIN          α_t = min(1, w^{1/3}/K0) (w+t)^{−1/3}, β_t = min(1, w^{1/3}/l) (w+t)^{−1/3},
                      η^f_t = η^g_t = (w+t−1)^{−2/3}, w = 2, T = ε⁻³
@@ -20,7 +21,8 @@ any run, are the same for every variant, and nothing in ``theory_checks`` tunes 
     TTSA             α_t = min(1, 1/K0) (1+t)^{−3/5}, β_t = min(1, 1/l) (1+t)^{−2/5}, T = ε⁻⁵
     StocBiO          α = min(1, 1/l), η = min(1, 1/K0), D = ⌈2 (1 + log(l/μ)) l/μ⌉, T = ε⁻²,
                      batches of T throughout
-    these five       no warm start, S = 1, lower noise as it is, Q as above; no bound by K0
+    MA-SOBA          1 − β = ε², η = min(ε², 1/K0), α = ν = min(ε², 1/l), T = ε⁻⁴
+    these six        no warm start, S = 1, lower noise as it is, Q as above; no bound by K0
                      where that is not finite
 
 l is the largest curvature of a realisation. Where l_f0 is infinite (a quadratic f) it is
@@ -33,7 +35,7 @@ import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from accbo.algorithms import SABA, SLIP, SUSTAIN, TTSA, VRBO, AccBO, StocBiO
+from accbo.algorithms import BOREP, MASOBA, SABA, SLIP, SUSTAIN, TTSA, VRBO, AccBO, StocBiO
 from accbo.problem import Constants
 
 Algorithm = TypeVar("Algorithm")
@@ -278,6 +280,53 @@ def stocbio(
         neumann_scale=constants.curvature,
     )
     return Schedule(epsilon, algorithm, steps, 0, 1, factors.lower_scale)
+
+
+def masoba(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    factors: Factors = Factors(),
+) -> Schedule[MASOBA]:
+    """MA-SOBA's schedule for a target accuracy, or for a number of steps (ε = T^{−1/4}).
+
+    Arguments as for :func:`slip`. All four sizes are of order T^{−1/2} = ε²: a plain step
+    shrinks with ‖∇Φ‖ by itself, and η ε is the η of a normalised one.
+    """
+    epsilon, steps = _accuracy(epsilon, steps, 4)
+    algorithm = MASOBA(
+        lower_step_size=min(factors.lower_step * epsilon**2, 1 / constants.curvature),
+        linear_step_size=min(factors.linear_step * epsilon**2, 1 / constants.curvature),
+        momentum=max(0.0, 1 - factors.momentum * epsilon**2),
+        upper_step_size=min(factors.upper_step * epsilon**2, _longest(constants)),
+    )
+    return Schedule(epsilon, algorithm, steps, 0, 1, factors.lower_scale)
+
+
+def borep(
+    constants: Constants,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    factors: Factors = Factors(),
+) -> Schedule[BOREP]:
+    """BO-REP's schedule for a target accuracy, or for a number of steps (ε = T^{−1/4}).
+
+    Arguments as for :func:`slip`. Between two refreshes x moves by I η, about ε, and a
+    refresh, of O(ε⁻²) steps, shrinks by a constant factor what that adds to the error of y.
+    """
+    one = slip(constants, epsilon=epsilon, steps=steps, factors=factors)
+    a = one.algorithm
+    algorithm = BOREP(
+        lower_step_size=a.lower_step_size,
+        linear_step_size=a.linear_step_size,
+        momentum=a.momentum,
+        upper_step_size=a.upper_step_size,
+        period=math.ceil(one.epsilon**-2),
+        lower_steps=math.ceil(factors.lower_steps / (constants.mu * a.lower_step_size)),
+    )
+    return Schedule(one.epsilon, algorithm, one.steps, one.warm_start, one.first, one.lower_scale)
 
 
 def neumann_terms(constants: Constants, epsilon: float, gradient_bound: float = 1.0) -> int:

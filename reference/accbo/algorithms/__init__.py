@@ -1,6 +1,8 @@
 """The algorithms; one file each, ``step`` reading like the paper's pseudo-code."""
 
 from accbo.algorithms.accbo import AccBO, AccBOSample, AccBOState, Parts
+from accbo.algorithms.borep import BOREP, BOREPSample, BOREPState
+from accbo.algorithms.masoba import MASOBA, MASOBASample, MASOBAState
 from accbo.algorithms.saba import SABA, SABASample, SABAState, SABATables
 from accbo.algorithms.slip import SLIP, SLIPSample, SLIPState
 from accbo.algorithms.stocbio import StocBiO, StocBiOSample, StocBiOState
@@ -9,6 +11,8 @@ from accbo.algorithms.ttsa import TTSA, TTSASample, TTSAState
 from accbo.algorithms.vrbo import VRBO, VRBOBatch, VRBOSample, VRBOState
 
 __all__ = [
+    "BOREP",
+    "MASOBA",
     "SABA",
     "SLIP",
     "SUSTAIN",
@@ -17,6 +21,10 @@ __all__ = [
     "AccBO",
     "AccBOSample",
     "AccBOState",
+    "BOREPSample",
+    "BOREPState",
+    "MASOBASample",
+    "MASOBAState",
     "Parts",
     "SABASample",
     "SABAState",

@@ -1,0 +1,143 @@
+"""BO-REP: rounds of SGD below and none between, a normalised moving average above.
+
+    t mod I = 0:  y_{t+1} = the last of N steps y ← y − α ∇_y G(x_t, y; π_{t,1..N}) from y_t
+    otherwise:    y_{t+1} = y_t
+    z_{t+1} = z_t − ν (∇²_yy G(x_t,y_t;ζ) z_t − ∇_y F(x_t,y_t;ξ'))
+    m_t     = β m_{t−1} + (1 − β) (∇_x F(x_t,y_t;ξ) − ∇²_xy G(x_t,y_t;ζ⁰) z_t)
+    x_{t+1} = x_t − η m_t/‖m_t‖
+
+Fresh samples everywhere: ξ, ξ', ζ⁰, ζ and π are independent. x moves by η and no more, so that y
+may wait for I iterations; z, which costs one product, does not wait. Source: Hao, Gong, Liu 2024
+(arXiv 2401.09587), Alg. 1, whose start is T0 steps of the same kind at x_0 (initialisation
+refinement), without the projection of its lower steps; SPEC §5.
+
+Our conventions where it leaves a choice: all three variables read the old ones (simultaneous),
+the first round is at t = 0, z_0 = 0, and m_0 is a mean over S samples. I = N = 1 is SLIP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accbo._arrays import Array, mean_over, namespace, rows, traceable
+from accbo.hypergradient import implicit_gradient, linear_system_step
+from accbo.lower import gradient_steps
+from accbo.momentum import moving_average
+from accbo.parameters import integer, real
+from accbo.problem import BilevelProblem
+from accbo.sampling import Start, draw_fields
+from accbo.upper import normalized_step
+
+
+class BOREPState(NamedTuple):
+    """Everything iteration t reads; ``(..., d_x)`` and ``(..., d_y)`` arrays."""
+
+    x: Array  # x_t
+    y: Array  # y_t
+    z: Array  # z_t, shaped like y
+    momentum: Array  # m_{t−1}
+    iteration: int  # t
+
+
+class BOREPSample(NamedTuple):
+    """The noise of one iteration; every part maps field names to arrays.
+
+    ``lower`` has a leading axis over the lower steps, of length N at a refresh and 0 between.
+    """
+
+    upper: Any  # ξ, of ∇_x F
+    upper_y: Any  # ξ', of ∇_y F
+    cross: Any  # ζ⁰
+    hessian: Any  # ζ
+    lower: Any  # π
+
+
+@traceable
+@dataclass(frozen=True, kw_only=True)
+class BOREP:
+    """BO-REP with its three step sizes, its momentum, its period and its lower steps.
+
+    Raises ``TypeError`` or ``ValueError`` for a hyper-parameter of the wrong type or outside
+    its range.
+    """
+
+    lower_step_size: float  # α > 0
+    linear_step_size: float  # ν > 0
+    momentum: float  # β in [0, 1)
+    upper_step_size: float  # η > 0
+    period: int  # I ≥ 1
+    lower_steps: int  # N ≥ 1
+
+    def __post_init__(self) -> None:
+        real(self, "lower_step_size", above=0.0)
+        real(self, "linear_step_size", above=0.0)
+        real(self, "momentum", least=0.0, below=1.0)
+        real(self, "upper_step_size", above=0.0)
+        integer(self, "period")
+        integer(self, "lower_steps")
+
+    def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> BOREPState:
+        """Warm start and iteration 0, where m_0 is a mean over the S first samples."""
+        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        z, sample = namespace(y).zeros_like(y), start.first
+        both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
+        momentum = mean_over(lambda one: implicit_gradient(problem, x, y, z, one), x, both)
+        return self._advance(problem, BOREPState(x, y, z, momentum, 0), sample)
+
+    def step(self, problem: BilevelProblem, state: BOREPState, sample: BOREPSample) -> BOREPState:
+        """Iteration t ≥ 1: a pure function of its arguments."""
+        x, y, z, momentum, _ = state
+
+        def direction(x: Array, y: Array) -> Array:
+            return implicit_gradient(problem, x, y, z, sample)
+
+        momentum = moving_average(direction, (x, y), momentum, self.momentum)
+        return self._advance(problem, state._replace(momentum=momentum), sample)
+
+    def refreshes(self, t: int) -> bool:
+        """Whether iteration t takes lower steps: if t mod I = 0."""
+        return t % self.period == 0
+
+    def draw(self, problem: BilevelProblem, refresh: bool = True) -> BOREPSample:
+        """The layout of one iteration's sample."""
+        return BOREPSample(
+            upper=draw_fields(problem.upper_noise),
+            upper_y=draw_fields(problem.upper_noise),
+            cross=draw_fields(problem.cross_noise),
+            hessian=draw_fields(problem.hessian_noise),
+            lower=draw_fields(
+                problem.lower_noise, (self.lower_steps if refresh else 0,), scaled=True
+            ),
+        )
+
+    def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
+        """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
+        return Start(
+            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
+            first=self.draw(problem)._replace(
+                upper=draw_fields(problem.upper_noise, (first,)),
+                cross=draw_fields(problem.cross_noise, (first,)),
+            ),
+        )
+
+    def _advance(self, problem: BilevelProblem, state: BOREPState, sample: Any) -> BOREPState:
+        """x, y and z move together, from the old ones; ``state.momentum`` is m_t already."""
+        x, y, z, momentum, t = state
+        if rows(sample.lower) not in (0, self.lower_steps):
+            raise ValueError(
+                f"sample.lower has {rows(sample.lower)} rows; BO-REP takes {self.lower_steps} "
+                "steps at a refresh and none between"
+            )
+
+        def product(u: Array) -> Array:
+            return problem.hvp_lower(x, y, u, sample.hessian)
+
+        v = problem.grad_y_upper(x, y, sample.upper_y)
+        return BOREPState(
+            x=normalized_step(x, momentum, self.upper_step_size),
+            y=gradient_steps(problem, x, y, sample.lower, self.lower_step_size),
+            z=linear_system_step(product, v, z, self.linear_step_size),
+            momentum=momentum,
+            iteration=t + 1,
+        )

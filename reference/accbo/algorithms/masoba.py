@@ -1,0 +1,139 @@
+"""MA-SOBA: one SGD step below, one on the linear system, a moving average above.
+
+    x_{t+1} = x_t − η h_t
+    y_{t+1} = y_t − α ∇_y G(x_t, y_t; π_t)
+    z_{t+1} = z_t − ν (∇²_yy G(x_t,y_t;ζ) z_t − ∇_y F(x_t,y_t;ξ'))
+    h_{t+1} = β h_t + (1 − β) (∇_x F(x_t,y_t;ξ) − ∇²_xy G(x_t,y_t;ζ⁰) z_t)
+
+All four read the old variables: x, y and z move together, and x moves with the *old* average,
+which knows nothing of the samples of iteration t. Fresh samples everywhere: ξ, ξ', ζ⁰, ζ and π
+are independent. z tracks [∇²_yy g]⁻¹ ∇_y f. Source: Chen, Xiao, Balasubramanian 2023 (arXiv
+2306.12067), Alg. 1, as SPEC §5 has it; their θ is our 1 − β.
+
+Our conventions where it leaves a choice: z_0 = 0 and h_0 = 0, so that iteration 0 does not move
+x, and h_1 is the mean of the direction over S samples without decay (β_0 = 0); T0 warm-start
+steps of size α, T0 = 0 being the paper's; π is the lower sample that the source scales.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accbo._arrays import Array, mean_over, namespace, rows, traceable
+from accbo.hypergradient import implicit_gradient, linear_system_step
+from accbo.lower import gradient_steps
+from accbo.momentum import moving_average
+from accbo.parameters import real
+from accbo.problem import BilevelProblem
+from accbo.sampling import Start, draw_fields
+from accbo.upper import gradient_step
+
+
+class MASOBAState(NamedTuple):
+    """Everything iteration t reads; ``(..., d_x)`` and ``(..., d_y)`` arrays."""
+
+    x: Array  # x_t
+    y: Array  # y_t
+    z: Array  # z_t, shaped like y
+    momentum: Array  # h_t, of the samples before t
+    iteration: int  # t
+
+
+class MASOBASample(NamedTuple):
+    """The noise of one iteration; every part maps field names to arrays.
+
+    ``lower`` has a leading axis over the lower steps, of length 1.
+    """
+
+    upper: Any  # ξ, of ∇_x F
+    upper_y: Any  # ξ', of ∇_y F
+    cross: Any  # ζ⁰
+    hessian: Any  # ζ
+    lower: Any  # π
+
+
+@traceable
+@dataclass(frozen=True, kw_only=True)
+class MASOBA:
+    """MA-SOBA with its three step sizes and the decay of its average.
+
+    Raises ``TypeError`` or ``ValueError`` for a hyper-parameter of the wrong type or outside
+    its range.
+    """
+
+    lower_step_size: float  # α > 0
+    linear_step_size: float  # ν > 0
+    momentum: float  # β in [0, 1)
+    upper_step_size: float  # η > 0
+
+    def __post_init__(self) -> None:
+        real(self, "lower_step_size", above=0.0)
+        real(self, "linear_step_size", above=0.0)
+        real(self, "momentum", least=0.0, below=1.0)
+        real(self, "upper_step_size", above=0.0)
+
+    def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> MASOBAState:
+        """Warm start and iteration 0, where h_1 is a mean over the S first samples."""
+        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        z, sample = namespace(y).zeros_like(y), start.first
+        both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
+        average = mean_over(lambda one: implicit_gradient(problem, x, y, z, one), x, both)
+        state = MASOBAState(x, y, z, namespace(x).zeros_like(x), 0)
+        return self._advance(problem, state, sample, average)
+
+    def step(
+        self, problem: BilevelProblem, state: MASOBAState, sample: MASOBASample
+    ) -> MASOBAState:
+        """Iteration t ≥ 1: a pure function of its arguments."""
+        x, y, z, average, _ = state
+
+        def direction(x: Array, y: Array) -> Array:
+            return implicit_gradient(problem, x, y, z, sample)
+
+        average_next = moving_average(direction, (x, y), average, self.momentum)
+        return self._advance(problem, state, sample, average_next)
+
+    def refreshes(self, t: int) -> bool:
+        """Whether iteration t takes a lower step: every one does."""
+        return True
+
+    def draw(self, problem: BilevelProblem, refresh: bool = True) -> MASOBASample:
+        """The layout of one iteration's sample; there is but one kind of iteration."""
+        return MASOBASample(
+            upper=draw_fields(problem.upper_noise),
+            upper_y=draw_fields(problem.upper_noise),
+            cross=draw_fields(problem.cross_noise),
+            hessian=draw_fields(problem.hessian_noise),
+            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
+        )
+
+    def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
+        """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
+        return Start(
+            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
+            first=self.draw(problem)._replace(
+                upper=draw_fields(problem.upper_noise, (first,)),
+                cross=draw_fields(problem.cross_noise, (first,)),
+            ),
+        )
+
+    def _advance(
+        self, problem: BilevelProblem, state: MASOBAState, sample: Any, average_next: Array
+    ) -> MASOBAState:
+        """x, y and z move together, from the old ones and with the old average."""
+        x, y, z, average, t = state
+        if rows(sample.lower) != 1:
+            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; MA-SOBA takes one step")
+
+        def product(u: Array) -> Array:
+            return problem.hvp_lower(x, y, u, sample.hessian)
+
+        v = problem.grad_y_upper(x, y, sample.upper_y)
+        return MASOBAState(
+            x=gradient_step(x, average, self.upper_step_size),
+            y=gradient_steps(problem, x, y, sample.lower, self.lower_step_size),
+            z=linear_system_step(product, v, z, self.linear_step_size),
+            momentum=average_next,
+            iteration=t + 1,
+        )
