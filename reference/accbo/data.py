@@ -333,9 +333,14 @@ def _open(
             yield response
     except DataError:
         raise
-    except urllib.error.URLError as error:  # HTTPError among them
-        reason = getattr(error, "reason", error)
-        raise DataError(f"cannot reach {_shown(address)}: {reason}. {_by_hand(wheel)}") from None
+    except urllib.error.URLError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
+        raise DataError(
+            f"cannot reach {_shown(address)}: {error.reason}. {_by_hand(wheel)}"
+        ) from None
+    except (ValueError, http.client.InvalidURL) as error:
+        raise DataError(f"{_shown(address)} is no address: {error}. {_by_hand(wheel)}") from None
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         raise DataError(
             f"the connection to {_shown(address)} broke: {error!r}; try again"
