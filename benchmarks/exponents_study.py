@@ -50,7 +50,7 @@ class Method(NamedTuple):
 
 METHODS = {
     "TTSA": Method("ttsa", -1 / 5, -3 / 10, (9, 14)),
-    "StocBiO": Method("stocbio", -1 / 4, -1 / 4, (5, 10), 512),
+    "StocBiO": Method("stocbio", -1 / 4, -1 / 4, (4, 8), 64),
     "MA-SOBA": Method("masoba", -1 / 4, -1 / 4, (9, 14)),
     "SABA": Method("saba", -1 / 2, None, (9, 12), 64),
     "SUSTAIN": Method("sustain", -1 / 3, -1 / 3, (9, 14)),
