@@ -15,11 +15,11 @@ from accbo.conformance import vector_commands
 from accbo.conformance.atomic import write
 from accbo.conformance.check import check, select
 from accbo.conformance.explain import explain
-from accbo.conformance.faults import FAULTS
+from accbo.conformance.methods import catalogue, declared, known
 from accbo.conformance.namespaces import NAMESPACES, NamespaceError
 from accbo.conformance.observe import TIME_LIMIT, Runner
 from accbo.conformance.target import TargetError, load_target
-from accbo.conformance.vector import SET
+from accbo.conformance.vector import ACCBO, SET
 from accbo.tasks import commands as task_commands
 
 CONFORMS, DEPARTS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
@@ -93,12 +93,14 @@ def _add_explain(commands: Any) -> None:
 
 def _add_faults(commands: Any) -> None:
     parser = commands.add_parser("faults", help="list the known mistakes")
+    vector_commands.add_algorithm(parser)
     parser.add_argument("name", nargs="?", help="one of them, in full")
     parser.set_defaults(run=_faults)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
+    vector_commands.add_algorithm(parser)
     parser.add_argument(
         "--namespace",
         metavar="NAME",
@@ -137,6 +139,7 @@ def _conform(options: argparse.Namespace) -> int:
     expected = dict(_expectation(text) for text in options.expect)
     report = check(
         factory,
+        algorithm=options.algorithm,
         namespace=namespace,
         on_fail="return",
         expected_failures=expected,
@@ -162,10 +165,13 @@ def _expectation(text: str) -> tuple[str, str]:
 
 def _explain(options: argparse.Namespace) -> int:
     factory, namespace = _factory(options)
-    name = (options.check or "trajectory-nonquadratic-simultaneous/0").partition(":")[0]
-    vectors = {vector.id: vector for vector in select()}
+    method = declared(factory, options.algorithm)
+    vectors = {vector.id: vector for vector in select(algorithm=method)}
+    default = "trajectory-nonquadratic-simultaneous/0" if method == ACCBO else next(iter(vectors))
+    name = (options.check or default).partition(":")[0]
     if name not in vectors:
-        raise ValueError(f"there is no vector {name!r}; accbo vectors list shows them")
+        which = "" if method == ACCBO else f" --algorithm {method}"
+        raise ValueError(f"there is no vector {name!r}; accbo vectors list{which} shows them")
     vector = vectors[name]
     step = options.step
     if step is None:
@@ -175,13 +181,16 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _faults(options: argparse.Namespace) -> int:
+    method = known(options.algorithm or ACCBO)
+    faults = catalogue(method)
     if options.name is None:
-        for fault in FAULTS.values():
+        for fault in faults.values():
             print(f"{fault.name:36} {fault.wrong}")
         return CONFORMS
-    if options.name not in FAULTS:
-        raise ValueError(f"there is no fault {options.name!r}; accbo faults lists them")
-    fault = FAULTS[options.name]
+    if options.name not in faults:
+        which = "" if method == ACCBO else f" --algorithm {method}"
+        raise ValueError(f"there is no fault {options.name!r}; accbo faults{which} lists them")
+    fault = faults[options.name]
     print(f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}")
     print(f"  in the long run: {fault.later}")
     print(f"  found in: {fault.where or 'no published code that we read'}")

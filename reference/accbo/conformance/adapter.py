@@ -1,14 +1,17 @@
-"""How somebody else's AccBO is handed to the oracle.
+"""How somebody else's AccBO, or another of the algorithms, is handed to the oracle.
 
 An implementation is a *factory*: ``factory(problem, algorithm, state)`` returns an object with
 ``step(sample)`` and ``state()``, a mapping that holds ``x`` and any other field of
-``AccBOState``. Arrays are of the implementer's own namespace. Optional:
+``AccBOState``, or of the state of the algorithm that it implements. Arrays are of the
+implementer's own namespace. Optional:
 
 - ``load(state)`` on the object: go on from another state, without a new object;
 - ``factory.start(problem, algorithm, x, y, start)``: the object after warm start and iteration 0;
 - ``factory.batched = True``: x may have leading axes of replicates;
 - ``factory.conventions``: what is covered of SPEC §2, ``{"order": "simultaneous"}`` for instance;
-- ``factory.namespace = "torch"``: the arrays it takes.
+- ``factory.namespace = "torch"``: the arrays it takes;
+- ``factory.algorithm = "SABA"``: what it implements, AccBO by default. A field inside a part of
+  the state has a dotted name, or stands in a mapping of its own: ``tables.grad_y_lower.mean``.
 """
 
 from __future__ import annotations
@@ -51,10 +54,12 @@ def from_function(
     namespace: str = "numpy",
     batched: bool = False,
     conventions: Mapping[str, Any] | None = None,
+    algorithm: str = "AccBO",
 ) -> Any:
     """A factory of a pure function ``step(problem, algorithm, state, sample) -> state``.
 
-    A state is a mapping or a NamedTuple; the first one is an ``AccBOState``. ``start(problem,
+    A state is a mapping or a NamedTuple; the first one is an ``AccBOState``, or the state of the
+    ``algorithm`` of that name. ``start(problem,
     algorithm, x, y, start)`` returns the state after iteration 0.
     """
 
@@ -89,6 +94,7 @@ def from_function(
 
         made.start = started
     made.namespace, made.batched, made.conventions = namespace, batched, dict(conventions or {})
+    made.algorithm = algorithm
     made.__name__ = getattr(step, "__name__", "step")
     return made
 

@@ -27,7 +27,16 @@ from accbo.conformance.atomic import write
 from accbo.conformance.generate import make, make_known
 from accbo.conformance.groups import Group, groups, problems
 from accbo.conformance.known import known_answers, known_problems
-from accbo.conformance.vector import FORMAT, SET, encode, encode_problem
+from accbo.conformance.method_groups import method_groups, other_methods
+from accbo.conformance.vector import (
+    ACCBO,
+    FORMAT,
+    SET,
+    encode,
+    encode_problem,
+    expect_method,
+    file_of,
+)
 
 PACKAGE = Path(__file__).parents[1]
 FOLDER = PACKAGE / "conformance" / "vectors"
@@ -38,13 +47,20 @@ ESTIMATE_TOLERANCE = 0.15
 
 
 def generate(
-    folder: Path = FOLDER, *, check: bool = False, jobs: int = 2, work: Path | None = None
+    folder: Path = FOLDER,
+    *,
+    check: bool = False,
+    jobs: int = 2,
+    work: Path | None = None,
+    method: str = ACCBO,
 ) -> list[str]:
-    """Make all vectors and write them into ``folder``, or only compare with what is there.
+    """Make all vectors of ``method`` and write them into ``folder``, or only compare with it.
 
     Returns, one line each, what differs from ``folder``'s files (``check``), else nothing.
     Raises ``KeyboardInterrupt`` when stopped; what was finished is kept in ``work``.
     """
+    if method != ACCBO:
+        return _generate_other(folder, expect_method(method, other_methods()), check)
     work = work or work_folder()
     work.mkdir(parents=True, exist_ok=True)
     found = documents(_made(work, jobs))
@@ -55,6 +71,30 @@ def generate(
             write(folder / f"{family}.json", text(document))
     shutil.rmtree(work, ignore_errors=True)
     return differing
+
+
+def _generate_other(folder: Path, method: str, check: bool) -> list[str]:
+    """As ``generate``, for the few vectors of another algorithm: seconds, in this process."""
+    document = other_document(method)
+    path = folder / file_of(method)
+    if check:
+        return _compare_file(path, document)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, text(document))
+    return []
+
+
+def other_document(method: str) -> dict[str, Any]:
+    """The document of an algorithm other than AccBO."""
+    found = method_groups(method)
+    names = dict.fromkeys(group.problem for group in found)
+    return {
+        "format": FORMAT,
+        "algorithm": method,
+        "set": SET,
+        "problems": {name: encode_problem(problems()[name]) for name in names},
+        "vectors": [encode(make(group, n)) for group in found for n in range(group.count)],
+    }
 
 
 def work_folder() -> Path:
@@ -159,7 +199,8 @@ def text(document: Mapping[str, Any]) -> str:
 
     problems = ",\n".join(f"{line(k)}:{line(v)}" for k, v in document["problems"].items())
     vectors = ",\n".join(map(line, document["vectors"]))
-    head = f'{{"format":{line(document["format"])},"set":{document["set"]},\n'
+    named = f'"algorithm":{line(document["algorithm"])},' if "algorithm" in document else ""
+    head = f'{{"format":{line(document["format"])},{named}"set":{document["set"]},\n'
     return f'{head}"problems":{{\n{problems}\n}},\n"vectors":[\n{vectors}\n]}}\n'
 
 
@@ -170,21 +211,26 @@ def _compare(folder: Path, found: Mapping[str, Any]) -> list[str]:
     """Everything that differs between ``folder`` and what was made, one line each."""
     lines = []
     for family in sorted({*found, *(path.stem for path in folder.glob("*.json"))}):
-        there = _document(folder / f"{family}.json")
         made = found.get(family, {"problems": {}, "vectors": []})
-        if there is None:
-            lines.append(f"{family}.json: is missing or no JSON")
-            continue
-        lines += [
-            f"{family}.json: problem {name} differs"
-            for name in _differing(there["problems"], made["problems"])
-        ]
-        old, new = ({v["id"]: v for v in each["vectors"]} for each in (there, made))
-        for name in _differing(old, new):
-            if name not in old or name not in new:
-                lines.append(f"{name}: is {'not yet there' if name in new else 'no longer made'}")
-            else:
-                lines.append(f"{name}: {', '.join(_differing(old[name], new[name]))} differ")
+        lines += _compare_file(folder / f"{family}.json", made)
+    return lines
+
+
+def _compare_file(path: Path, made: Mapping[str, Any]) -> list[str]:
+    """Everything that differs between a file and a document, one line each."""
+    there = _document(path)
+    if there is None:
+        return [f"{path.name}: is missing or no JSON"]
+    lines = [
+        f"{path.name}: problem {name} differs"
+        for name in _differing(there["problems"], made["problems"])
+    ]
+    old, new = ({v["id"]: v for v in each["vectors"]} for each in (there, made))
+    for name in _differing(old, new):
+        if name not in old or name not in new:
+            lines.append(f"{name}: is {'not yet there' if name in new else 'no longer made'}")
+        else:
+            lines.append(f"{name}: {', '.join(_differing(old[name], new[name]))} differ")
     return lines
 
 

@@ -9,11 +9,12 @@ from tqdm import tqdm
 
 from accbo.conformance.judge import check as check_one
 from accbo.conformance.judge import judge
+from accbo.conformance.methods import declared
 from accbo.conformance.namespaces import like
 from accbo.conformance.observation import Observation, fits
 from accbo.conformance.observe import TIME_LIMIT, Runner
 from accbo.conformance.report import FAIL, PASS, SKIP, Check, ConformanceError, Report
-from accbo.conformance.vector import SET, Vector, load
+from accbo.conformance.vector import ACCBO, SET, Vector, load
 
 TROUBLES = 25  # in a row from the first check on: then nothing will come of it
 
@@ -21,6 +22,7 @@ TROUBLES = 25  # in a row from the first check on: then nothing will come of it
 def check(
     factory: Any,
     *,
+    algorithm: str | None = None,
     namespace: str | None = None,
     on_fail: str = "raise",
     expected_failures: Mapping[str, str] | None = None,
@@ -33,11 +35,13 @@ def check(
 ) -> Report:
     """Hold ``factory`` (``accbo.conformance.adapter``) to the reference; all checks are run.
 
+    ``algorithm`` is the name of what it implements, ``factory.algorithm`` or AccBO by default.
     ``namespace`` is that of the arrays it takes, ``factory.namespace`` or NumPy by default.
     ``expected_failures`` maps names of checks to reasons and is strict. ``callback`` sees every
     check as it is made. ``fast`` runs a part of the set, ``cases`` an older set. ``time_limit``
     is in seconds a call. Raises ``ConformanceError`` where something departs, unless ``on_fail``
-    is ``"return"``; ``ValueError`` or ``TypeError`` for arguments that make no sense;
+    is ``"return"``; ``ValueError`` or ``TypeError`` for arguments that make no sense, such as an
+    algorithm that is not known;
     ``NamespaceError`` where the namespace cannot be used.
     """
     if on_fail not in ("raise", "return"):
@@ -45,7 +49,8 @@ def check(
     namespace = namespace or getattr(factory, "namespace", None) or "numpy"
     like(namespace)  # a clear error now, not one a case
     runner = Runner(factory, namespace, time_limit)
-    vectors = select(cases, fast)
+    algorithm = declared(factory, algorithm)
+    vectors = select(cases, fast, algorithm)
     name = name or getattr(factory, "__name__", type(factory).__name__)
     observations = []
     for one in _observed(runner, vectors, progress):
@@ -63,16 +68,21 @@ def check(
         tier="fast" if fast else "full",
         expected_failures=expected_failures,
         contract=contract,
-        reproduce=f"accbo explain {name} --check {{id}}" if ":" in name else "",
+        reproduce=_reproduce(name, algorithm) if ":" in name else "",
     )
     if on_fail == "raise" and not report.conforms:
         raise ConformanceError(report)
     return report
 
 
-def select(cases: int = SET, fast: bool = False) -> tuple[Vector, ...]:
-    """The vectors of a set, or of its fast tier."""
-    return tuple(vector for vector in load(cases) if vector.fast or not fast)
+def _reproduce(name: str, algorithm: str) -> str:
+    which = "" if algorithm == ACCBO else f" --algorithm {algorithm}"
+    return f"accbo explain {name}{which} --check {{id}}"
+
+
+def select(cases: int = SET, fast: bool = False, algorithm: str = ACCBO) -> tuple[Vector, ...]:
+    """The vectors of an algorithm's set, or of its fast tier."""
+    return tuple(vector for vector in load(cases, algorithm) if vector.fast or not fast)
 
 
 def _observed(runner: Runner, vectors: Sequence[Vector], progress: bool) -> Iterator[Observation]:
@@ -131,11 +141,12 @@ def named_checks(
     """The name of every check, and the function that makes it."""
     namespace = namespace or getattr(factory, "namespace", None) or "numpy"
     runner = Runner(factory, namespace)
+    vectors = select(cases, fast, declared(factory))
 
     def make(vector: Vector, mode: str) -> Callable[[], Check]:
         return lambda: check_one(runner.run(vector, mode))
 
-    for vector in select(cases, fast):
+    for vector in vectors:
         for mode in runner.modes(vector):
             yield Observation(vector, mode, ()).name, make(vector, mode)
 

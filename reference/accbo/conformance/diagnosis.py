@@ -18,7 +18,8 @@ import numpy as np
 
 from accbo.algorithms import AccBO
 from accbo.conformance.cases import norms
-from accbo.conformance.faults import FAULTS, Choices, Fault, clipped
+from accbo.conformance.fault import Choices, Fault
+from accbo.conformance.faults import FAULTS, clipped
 from accbo.conformance.observation import Observation, departs, departures, fits
 from accbo.conformance.replay import replaying, tolerances
 from accbo.conformance.variants import KeptPair, Leaking, Remembering, with_parts
@@ -108,19 +109,19 @@ VECTOR_CONVENTIONS: dict[str, Callable[[Vector], Vector]] = {
 @np.errstate(all="ignore")
 def diagnose(observations: Sequence[Observation]) -> Diagnosis:
     """What the departures of ``observations`` look like."""
-    usable = [_short(one) for one in observations if one.states and not one.missing]
-    failing = sorted(filter(_fails, usable), key=_informative)
+    usable = [short(one) for one in observations if one.states and not one.missing]
+    failing = sorted(filter(fails, usable), key=informative)
     offending, remark = _offending(usable)
     if not failing:
         return Diagnosis(None, None, offending, remark)
     other = _other_convention(usable, failing)
     if other:
         return Diagnosis(other, None, (), "")
-    wrong = [one for one in observations if one.trouble or one.notes or _fails(one)]
+    wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
     blamed = list(_blamed(usable, wrong))
     for search in (_singles, _pairs):
         for where, part, candidates in _attempts(search, usable, failing, blamed):
-            found = _fitting(candidates, part)
+            found = fitting(candidates, part)
             if found is None and search is _singles:
                 found = _by_elimination(part, failing) or _single_precision(part, failing)
             if found:
@@ -138,15 +139,16 @@ def _attempts(
     blamed: Sequence[Part],
 ) -> Iterator[tuple[str, Sequence[Observation], list[Candidate]]]:
     """What is to be explained, and by what: all cases, under each convention; then parts."""
-    declared = _surviving(search("", _same, failing), failing)
+    declared = surviving(search("", _same, failing), failing)
     yield "", usable, declared
     for name, change in OTHER_CONVENTIONS.items():
-        yield "", usable, _surviving(search(name, change, failing), failing)
+        yield "", usable, surviving(search(name, change, failing), failing)
     for where, part in blamed:
         yield where, part, declared
 
 
-def _short(observation: Observation) -> Observation:
+def short(observation: Observation) -> Observation:
+    """As much of an observation as is replayed."""
     return dataclasses.replace(observation, states=observation.states[:LONGEST])
 
 
@@ -156,11 +158,12 @@ def _cut(vector: Vector, mode: str, count: int) -> Vector:
     return dataclasses.replace(vector, samples=vector.samples[:keep])
 
 
-def _fails(observation: Observation) -> bool:
+def fails(observation: Observation) -> bool:
+    """Whether something of it departs."""
     return any(map(departs, departures(observation)))
 
 
-def _informative(observation: Observation) -> tuple[int, int, str]:
+def informative(observation: Observation) -> tuple[int, int, str]:
     """Trajectories from the start first: there nothing that is remembered is unknown."""
     order = {"start": 0, "step": 1, "forced": 2, "free": 3}
     noisy = 0 if observation.vector.problem.upper_noise else 1
@@ -184,7 +187,7 @@ def _explains(candidate: Candidate, observation: Observation) -> bool:
     return departure <= 1 or gap <= max(1.0, EXPLAINED * departure)
 
 
-def _surviving(candidates: Iterator[Candidate], failing: Sequence[Observation]) -> list[Candidate]:
+def surviving(candidates: Iterator[Candidate], failing: Sequence[Observation]) -> list[Candidate]:
     """The candidates that explain all departures."""
     if not any(one.mode == "start" for one in failing):  # a stand-in is all there is
         candidates = (candidate._replace(remembers=False) for candidate in candidates)
@@ -198,9 +201,9 @@ def _explains_all(candidate: Candidate, observations: Iterable[Observation]) -> 
         return False
 
 
-def _fitting(candidates: Sequence[Candidate], usable: Sequence[Observation]) -> Named | None:
+def fitting(candidates: Sequence[Candidate], usable: Sequence[Observation]) -> Named | None:
     """Those of the candidates that explain what is right too, told apart as far as they can be."""
-    right = [one for one in usable if not _fails(one)]
+    right = [one for one in usable if not fails(one)]
     found: dict[tuple[str, ...], Candidate] = {}
     for candidate in candidates:
         if candidate.names not in found and _explains_all(candidate, right):
@@ -358,7 +361,7 @@ def _other_convention(usable: Sequence[Observation], failing: Sequence[Observati
         if all(
             fits(_replayed(candidate, dataclasses.replace(one, vector=cut(one.vector))), one, 1)
             <= 1
-            for one in (*failing, *itertools.filterfalse(_fails, usable))
+            for one in (*failing, *itertools.filterfalse(fails, usable))
         ):
             return ", ".join(part for part in (order, first) if part)
     return None
@@ -378,13 +381,13 @@ def _by_elimination(usable: Sequence[Observation], failing: Sequence[Observation
         if one.vector.algorithm.momentum > 0 and one.vector.problem.upper_noise
         if one.mode == "step"
     ]
-    wrong = [one for one in noisy if _fails(one)]
+    wrong = [one for one in noisy if fails(one)]
     local = {name for one in failing for name in _local(one)}
     if (
         beta
         and quiet
         and len(wrong) > 0.9 * len(noisy) > 0
-        and not any(map(_fails, (*beta, *quiet)))
+        and not any(map(fails, (*beta, *quiet)))
         and local <= {"momentum"}
         and all(_unit_step(one) for one in wrong)
     ):
@@ -432,7 +435,7 @@ def _offending(usable: Sequence[Observation]) -> tuple[tuple[str, ...], str]:
     ordered = tuple(name for name in _ORDER if name in found)
     if ordered:
         return ordered, ""
-    starts = [one for one in usable if one.mode == "start" and _fails(one)]
+    starts = [one for one in usable if one.mode == "start" and fails(one)]
     if starts:
         first = [next(filter(departs, departures(one))) for one in starts]
         names = tuple(name for name in _ORDER if name in {found.quantity for found in first})

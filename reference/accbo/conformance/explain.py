@@ -12,8 +12,7 @@ from accbo.algorithms import AccBO, AccBOState
 from accbo.conformance.adapter import factors
 from accbo.conformance.adapter import rows as rows_of
 from accbo.conformance.observe import Runner
-from accbo.conformance.replay import as_state
-from accbo.conformance.vector import Vector
+from accbo.conformance.vector import ACCBO, Vector, as_fields
 
 Values = dict[str, np.ndarray]
 
@@ -77,14 +76,19 @@ def explain(runner: Runner, vector: Vector, step: int) -> str:
         raise ValueError(f"{vector.id} has the iterations {first} to {last}, not {step}")
     index = step - first
     state = vector.before(index)
-    if not isinstance(state, AccBOState):
-        state = as_state(state, step)
     sample = vector.samples[index]
-    right = intermediates(vector.problem, vector.algorithm, state, sample)
+    if vector.method == ACCBO:
+        right = intermediates(vector.problem, vector.algorithm, state, sample)
+        what = (
+            f"{vector.algorithm.order}, {vector.algorithm.neumann_sampling}, "
+            f"Q = {vector.algorithm.neumann_terms}"
+        )
+    else:
+        right = as_fields(vector.algorithm.step(vector.problem, state, sample))
+        what = vector.method
     hers, trouble = runner.single(vector, index)
     lines = [
-        f"{vector.id}, iteration {step}: {vector.algorithm.order}, "
-        f"{vector.algorithm.neumann_sampling}, Q = {vector.algorithm.neumann_terms}",
+        f"{vector.id}, iteration {step}: {what}",
         "both start from the reference's state before this iteration",
         "",
         f"{'quantity':34} {'reference':>28}  {'yours':>28}  {'difference':>10}",

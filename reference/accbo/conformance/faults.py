@@ -8,13 +8,15 @@ somebody else's program may make it, on the samples of the right algorithm.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from accbo._arrays import Array, map_arrays, namespace, norm, rows
 from accbo.algorithms import AccBO, AccBOSample
+from accbo.conformance.fault import Choices, Fault
+from accbo.conformance.fault import ways as _ways
 from accbo.conformance.variants import (
+    CUTS,
     AtInner,
     Change,
     Clock,
@@ -27,6 +29,7 @@ from accbo.conformance.variants import (
     OtherSample,
     Remembering,
     SharedBatch,
+    block_step,
     declared,
     part,
     series,
@@ -36,41 +39,6 @@ from accbo.conformance.variants import (
 from accbo.hypergradient import NEUMANN
 from accbo.momentum import Gradient, Point, moving_average
 from accbo.upper import gradient_step, normalized_step
-
-# what one program does in an iteration; several where a hidden draw of its own decides
-Choices = tuple[Change, ...]
-
-
-class Fault(NamedTuple):
-    """One mistake.
-
-    ``part`` of the method it sits in, ``wrong`` what is done instead, ``right`` the line of
-    SPEC §2 that holds, ``later`` what the mistake does in the long run, ``where`` it stands in
-    published code (empty: not found there).
-    """
-
-    name: str
-    part: str
-    wrong: str
-    right: str
-    later: str
-    where: str
-    apply: Change
-    others: Callable[[AccBO], list[Choices]] = lambda algorithm: []
-
-    @property
-    def found(self) -> bool:
-        """Whether the mistake stands in published code."""
-        return bool(self.where)
-
-    def variants(self, algorithm: AccBO) -> list[Choices]:
-        """The ways to make the mistake on ``algorithm``'s samples, the plainest first."""
-        return self.others(algorithm) or [(self.apply,)]
-
-
-def _ways(*changes: Change) -> Callable[[AccBO], list[Choices]]:
-    return lambda algorithm: [(change,) for change in changes]
-
 
 # --- momentum -------------------------------------------------------------------------------
 
@@ -141,21 +109,6 @@ def _swapped_momentum(algorithm: Any) -> Any:
 
 
 # --- upper step -----------------------------------------------------------------------------
-
-
-def _per_block(cut: Callable[[int], list[int]]) -> Change:
-    """Blocks of x that begin at 0 and at ``cut(d_x)``, each with a norm of its own."""
-
-    def step(x: Array, direction: Array, step_size: float) -> Array:
-        size = x.shape[-1]
-        edges = [0, *(edge for edge in cut(size) if 0 < edge < size), size]
-        blocks = [
-            normalized_step(x[..., first:last], direction[..., first:last], step_size)
-            for first, last in itertools.pairwise(edges)
-        ]
-        return namespace(x).concat(blocks, axis=-1)
-
-    return part(upper_step=step)
 
 
 def clipped(threshold: float) -> Change:
@@ -526,15 +479,8 @@ _CATALOGUE = (
         "the direction is no longer m's and the step is √(blocks) times too long; a block cannot "
         "come closer than η",
         f"{_AUC}:107",
-        _per_block(lambda d: [(d + 1) // 2]),
-        _ways(
-            _per_block(lambda d: [(d + 1) // 2]),
-            _per_block(lambda d: [d // 2]),
-            _per_block(lambda d: [1]),
-            _per_block(lambda d: [2]),
-            _per_block(lambda d: [d - 1]),
-            _per_block(lambda d: list(range(d))),
-        ),
+        part(upper_step=block_step(CUTS[0])),
+        _ways(*(part(upper_step=block_step(cut)) for cut in CUTS)),
     ),
     Fault(
         "no normalisation",

@@ -22,15 +22,17 @@ import msgspec
 import numpy as np
 
 from accbo._arrays import named_leaves
-from accbo.conformance.faults import FAULTS
+from accbo.conformance.methods import catalogue
 from accbo.conformance.observation import Observation
 from accbo.conformance.records import (
     RESULTS_FORMAT,
+    MethodResultsRecord,
+    MethodVectorsRecord,
     ResultsRecord,
     VectorsRecord,
 )
 from accbo.conformance.vector import (
-    FIELDS,
+    ACCBO,
     FORMAT,
     SET,
     Vector,
@@ -64,6 +66,7 @@ class Results:
     set: int
     conventions: Mapping[str, Sequence[str]]
     results: Mapping[str, Sequence[Mapping[str, Any]]]
+    algorithm: str = ACCBO
 
 
 # --- vectors --------------------------------------------------------------------------------
@@ -71,13 +74,14 @@ class Results:
 
 def read_vectors(path: str | Path) -> tuple[Vector, ...]:
     """The vectors of a file; raises ``VectorError``."""
-    document = _document(path, VectorsRecord, FORMAT)
+    document = _document(path, VectorsRecord, FORMAT, MethodVectorsRecord)
     problems = {}
     for name, values in document["problems"].items():
         with _Place(path, f"problems[{name!r}]"):
             _check_numbers(values)
             problems[name] = read_problem(values)
     seen: set[str] = set()
+    method = document.get("algorithm", ACCBO)
     vectors = []
     for index, values in enumerate(document["vectors"]):
         name = values["id"]
@@ -85,19 +89,21 @@ def read_vectors(path: str | Path) -> tuple[Vector, ...]:
             if name in seen:
                 raise _Wrong("this id stands twice", "ids are unique and never reused")
             seen.add(name)
-            vectors.append(_vector(values, problems))
+            if values["algorithm"].get("name", ACCBO) != method:
+                raise _Wrong(f"it is of {values['algorithm'].get('name')}", f"expected {method}")
+            vectors.append(_vector(values, problems, method))
     return tuple(vectors)
 
 
-def _vector(values: dict[str, Any], problems: Mapping[str, Any]) -> Vector:
+def _vector(values: dict[str, Any], problems: Mapping[str, Any], method: str) -> Vector:
     if values["problem"] not in problems:
         raise _Wrong(
             f"problem {values['problem']!r} is not in this file",
             f"its problems are {', '.join(problems) or 'none'}",
         )
-    _check_flags(values["flags"])
+    _check_flags(values["flags"], method)
     _check_numbers(values)
-    if values["kind"] == "trajectory":
+    if values["kind"] == "trajectory" and method == ACCBO:
         for part in ("warm_start", "first"):
             _check_rows(values["start"][part], f"start.{part}")
     vector = read(values, problems)
@@ -112,10 +118,11 @@ def _vector(values: dict[str, Any], problems: Mapping[str, Any]) -> Vector:
     return vector
 
 
-def _check_flags(flags: Sequence[str]) -> None:
-    unknown = [flag for flag in flags if flag not in FAULTS]
+def _check_flags(flags: Sequence[str], method: str) -> None:
+    known = catalogue(method)
+    unknown = [flag for flag in flags if flag not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], FAULTS, n=1)
+        near = difflib.get_close_matches(unknown[0], known, n=1)
         raise _Wrong(
             f"unknown flags {', '.join(map(repr, unknown))}",
             f"did you mean {near[0]!r}?" if near else "`accbo faults` lists the known ones",
@@ -137,15 +144,16 @@ def _check_rows(part: Any, place: str) -> None:
 
 def read_results(path: str | Path) -> Results:
     """The results in a file; raises ``VectorError``."""
-    document = _document(path, ResultsRecord, RESULTS_FORMAT)
+    document = _document(path, ResultsRecord, RESULTS_FORMAT, MethodResultsRecord)
     made = Results(
         path=str(path),
         implementation=document["implementation"],
         set=document["set"],
         conventions=document.get("conventions", {}),
         results=document["results"],
+        algorithm=document.get("algorithm", ACCBO),
     )
-    known = {vector.id for vector in load(made.set)}
+    known = {vector.id for vector in load(made.set, made.algorithm)}
     for name in made.results:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -160,7 +168,8 @@ def read_results(path: str | Path) -> Results:
 
 def observations(results: Results) -> list[Observation]:
     """One observation for each vector of the set; raises ``VectorError`` for shapes."""
-    return [_observation(results, vector) for vector in load(results.set)]
+    found = load(results.set, results.algorithm)
+    return [_observation(results, vector) for vector in found]
 
 
 def _observation(results: Results, vector: Vector) -> Observation:
@@ -195,7 +204,13 @@ def _covers(results: Results, vector: Vector) -> bool:
 
 def _shown(entry: Mapping[str, Any], vector: Vector, index: int) -> dict[str, np.ndarray]:
     made: dict[str, np.ndarray] = {}
-    for name in FIELDS:
+    unknown = sorted(set(entry) - {*vector.fields, "iteration"})
+    if unknown or "x" not in entry:
+        raise _Wrong(
+            f"[{index}] holds {', '.join(sorted(entry)) or 'nothing'}",
+            f"x must be there, and any of {', '.join(vector.fields)} may be",
+        )
+    for name in vector.fields:
         if name in entry:
             shape = vector.expected[0][name].shape
             with _Within(f"[{index}].{name}"):
@@ -225,10 +240,15 @@ def _flat(values: Any, shape: tuple[int, ...]) -> Iterator[float]:
 # --- any file -------------------------------------------------------------------------------
 
 
-def _document(path: str | Path, record: type, expected: str) -> dict[str, Any]:
-    """The JSON of ``path`` as plain values that ``record`` describes."""
+def _document(path: str | Path, record: type, expected: str, other: type) -> dict[str, Any]:
+    """The JSON of ``path`` as plain values that ``record`` describes.
+
+    A file that names its algorithm is not AccBO's, and ``other`` describes it.
+    """
     values = _json(path, _text(path))
     _check_version(path, values, expected)
+    if "algorithm" in values:
+        record = other
     try:
         made: Any = msgspec.convert(values, record)
     except msgspec.ValidationError as error:
@@ -428,7 +448,7 @@ def lint(paths: Sequence[str | Path], *, whole: bool = False) -> list[str]:
     found: list[str] = []
     vectors: list[Vector] = []
     for path in paths:
-        document = _document(path, VectorsRecord, FORMAT)
+        document = _document(path, VectorsRecord, FORMAT, MethodVectorsRecord)
         of_file = read_vectors(path)
         for vector, values in zip(of_file, document["vectors"], strict=True):
             found += [f"{path}: {vector.id}: {line}" for line in _lint(vector, values)]
@@ -437,11 +457,13 @@ def lint(paths: Sequence[str | Path], *, whole: bool = False) -> list[str]:
         vectors += of_file
     twice = [name for name, count in Counter(v.id for v in vectors).items() if count > 1]
     found += [f"{name}: stands in two files" for name in twice]
-    return found + (_lint_set(vectors) if whole else [])
+    for method in dict.fromkeys(vector.method for vector in vectors) if whole else ():
+        found += _lint_set(method, [one for one in vectors if one.method == method])
+    return found
 
 
 def _lint(vector: Vector, values: Mapping[str, Any]) -> Iterator[str]:
-    if values["convention"] != convention(vector):
+    if values.get("convention", {}) != convention(vector):
         yield f"the convention is {convention(vector)}, not {values['convention']}"
     sizes = (vector.problem.d_x, vector.problem.d_y)
     if (values["difficulty"]["d_x"], values["difficulty"]["d_y"]) != sizes:
@@ -455,7 +477,7 @@ def _lint(vector: Vector, values: Mapping[str, Any]) -> Iterator[str]:
                 yield f"tolerance[{index}].{name} is negative"
     if not vector.line:
         yield "it does not say which line of SPEC §2 it exercises"
-    if list(vector.flags) != [name for name in FAULTS if name in vector.flags]:
+    if list(vector.flags) != [name for name in catalogue(vector.method) if name in vector.flags]:
         yield "flags stand in another order than `accbo faults`, or twice"
 
 
@@ -483,13 +505,13 @@ def _scalars(vector: Vector) -> Iterator[tuple[str, float]]:
                 yield name, value
 
 
-def _lint_set(vectors: Sequence[Vector]) -> list[str]:
+def _lint_set(method: str, vectors: Sequence[Vector]) -> list[str]:
     caught = Counter(flag for vector in vectors for flag in vector.flags)
     found = [
         f"fault {name!r} is caught by {caught[name]} vectors, fewer than {LEAST_CAUGHT}"
-        for name in FAULTS
+        for name in catalogue(method)
         if caught[name] < LEAST_CAUGHT
     ]
-    if len(vectors) < LEAST_VECTORS:
+    if method == ACCBO and len(vectors) < LEAST_VECTORS:
         found.append(f"{len(vectors)} vectors, fewer than {LEAST_VECTORS}")
     return found

@@ -18,14 +18,15 @@ import numpy as np
 from accbo._arrays import map_arrays, row, to_host
 from accbo.algorithms import AccBOState
 from accbo.conformance.cases import PROBES, SAFETY, SIZE, near, norms
-from accbo.conformance.faults import FAULTS
 from accbo.conformance.groups import GRID, Group, problems
 from accbo.conformance.known import Known, known_problems
+from accbo.conformance.methods import catalogue
 from accbo.conformance.namespaces import like, move_to
 from accbo.conformance.replay import replay
 from accbo.conformance.variants import KeptPair, Remembering
-from accbo.conformance.vector import FIELDS, Vector
+from accbo.conformance.vector import ACCBO, FIELDS, Vector, as_fields
 from accbo.conformance.wrappers import Perturbed, ScaledUpper
+from accbo.saga import Table
 from accbo.sampling import Tape, probe_normals
 
 DIGITS = 50
@@ -107,8 +108,18 @@ def _inputs(group: Group, number: int) -> dict[str, Any]:
             algorithm.draw(problem, algorithm.refreshes(t)) for t in range(1, group.steps + 1)
         ]
         samples = tuple(row(stream.block(layout, 1), 0) for layout in layouts)
-        return {"x": x, "y": y, "start": _grid(start), "samples": tuple(map(_grid, samples))}
+        return {
+            "x": x,
+            "y": y,
+            "start": _grid(start),
+            "samples": tuple(map(_grid, samples)),
+            "first": group.first,
+        }
     t = group.iterations[number % len(group.iterations)]
+    if type(algorithm).__name__ != ACCBO:
+        state = _later_state(group, x, y, t, stream)
+        sample = row(stream.block(algorithm.draw(problem, algorithm.refreshes(t)), 1), 0)
+        return {"state": state, "samples": (_grid(sample),)}
     state = _state(problem, x, y, t, draw)
     if group.where == "no momentum yet":
         state = state._replace(momentum=np.zeros_like(x))
@@ -138,6 +149,28 @@ def _state(problem: Any, x: np.ndarray, y: np.ndarray, t: int, draw: Drawn) -> A
     )
 
 
+def _later_state(group: Group, x: np.ndarray, y: np.ndarray, t: int, stream: Any) -> Any:
+    """The state before iteration t of a run from (x, y), on the grid; means of tables are theirs.
+
+    In it no two fields agree, and what belongs together does.
+    """
+    problem, algorithm = problems()[group.problem], group.algorithm
+    start = stream.start(algorithm.draw_start(problem, group.warm_start, group.first))
+    state = algorithm.init(problem, x, y, start)
+    for index in range(1, t):
+        layout = algorithm.draw(problem, algorithm.refreshes(index))
+        state = algorithm.step(problem, state, row(stream.block(layout, 1), 0))
+    return _exact_means(_grid(state))
+
+
+def _exact_means(tree: Any) -> Any:
+    if isinstance(tree, Table):
+        return Table(tree.stored, np.mean(tree.stored, axis=-2))
+    if not hasattr(tree, "_fields"):
+        return tree
+    return type(tree)(*map(_exact_means, tree))
+
+
 def _grid(tree: Any) -> Any:
     """Every float on the grid; indices stay."""
     return map_arrays(lambda a: a if a.dtype.kind == "i" else np.round(a * GRID) / GRID, tree)
@@ -165,19 +198,27 @@ def finish(vector: Vector) -> Vector:
     expected = exact(vector)
     K = _conditions(vector)
     u = ROUNDOFF[vector.dtype]
-    tolerance = tuple({name: _up(SAFETY * u * k[name]) for name in FIELDS} for k in K)
-    worst = max(float(np.max(t[name])) for t in tolerance for name in FIELDS)
-    size = max(1.0, max(float(np.max(np.abs(e[name]))) for e in expected for name in FIELDS))
+    fields = vector.fields
+    tolerance = tuple({name: _up(SAFETY * u * k[name]) for name in fields} for k in K)
+    worst = max(float(np.max(t[name])) for t in tolerance for name in fields)
+    size = max(1.0, max(float(np.max(np.abs(e[name]))) for e in expected for name in fields))
     if worst > LARGEST_ERROR[vector.dtype] * size:
         raise ValueError(f"{vector.id} is too ill-conditioned: a tolerance of {worst:.1e}")
     made = dataclasses.replace(
         vector,
         expected=expected,
         tolerance=tolerance,
-        condition=_figures(max(float(np.max(k[name])) for k in K for name in FIELDS)),
-        smallest_momentum=_figures(min(float(np.min(norms(e["momentum"]))) for e in expected)),
+        condition=_figures(max(float(np.max(k[name])) for k in K for name in fields)),
+        smallest_momentum=_smallest_momentum(vector, expected),
     )
     return dataclasses.replace(made, flags=_flags(made))
+
+
+def _smallest_momentum(vector: Vector, expected: tuple[dict[str, np.ndarray], ...]) -> float:
+    """The least ‖m‖, AccBO's alone to be normalised by it among the vectors that say so."""
+    if vector.method != ACCBO:
+        return 0.0
+    return _figures(min(float(np.min(norms(e["momentum"]))) for e in expected))
 
 
 def exact(vector: Vector, digits: int = DIGITS) -> tuple[dict[str, np.ndarray], ...]:
@@ -185,7 +226,8 @@ def exact(vector: Vector, digits: int = DIGITS) -> tuple[dict[str, np.ndarray], 
     import mpmath
 
     def hosted(state: Any) -> dict[str, np.ndarray]:
-        return {name: np.asarray(to_host(getattr(state, name)), dtype=float) for name in FIELDS}
+        arrays = as_fields(state)
+        return {name: np.asarray(to_host(arrays[name]), dtype=float) for name in vector.fields}
 
     with mpmath.workdps(digits):
         return tuple(map(hosted, run(vector, like("mparray"))))
@@ -217,7 +259,9 @@ def _conditions(vector: Vector) -> list[dict[str, np.ndarray]]:
 
     def after(state: Any) -> Any:
         names = ("x", "y", "y_average", "momentum")
-        return state._replace(**{name: disturb(getattr(state, name)) for name in names})
+        if vector.method != ACCBO:  # everything but what is a copy
+            names = tuple(n for n in state._fields if not n.endswith(("_previous", "iteration")))
+        return state._replace(**{n: map_arrays(disturb, getattr(state, n)) for n in names})
 
     def copies(tree: Any) -> Any:
         return map_arrays(lambda leaf: np.repeat(leaf[None], PROBES, axis=0), tree)
@@ -229,11 +273,22 @@ def _conditions(vector: Vector) -> list[dict[str, np.ndarray]]:
         x=None if vector.x is None else copies(vector.x),
         y=None if vector.y is None else copies(vector.y),
     )
+    if vector.method != ACCBO:  # whose samples may be batches, an axis in front of the copies
+        behind = (vector.x if vector.state is None else vector.state.x).ndim
+
+        def shared(leaf: np.ndarray) -> np.ndarray:
+            return np.expand_dims(leaf, leaf.ndim - behind)
+
+        probed = dataclasses.replace(
+            probed,
+            samples=map_arrays(shared, vector.samples),
+            start=map_arrays(shared, vector.start),
+        )
     host = np.zeros(1)
     right, moved = run(vector, host), run(probed, host, after)
     return [
-        {name: _spread(getattr(m, name) - getattr(e, name)) / SIZE for name in FIELDS}
-        for e, m in zip(right, moved, strict=True)
+        {name: _spread(m[name] - e[name]) / SIZE for name in vector.fields}
+        for e, m in zip(map(as_fields, right), map(as_fields, moved), strict=True)
     ]
 
 
@@ -261,18 +316,21 @@ def _figures(value: float, up: bool = False) -> float:
 
 
 def _flags(vector: Vector) -> tuple[str, ...]:
-    """The faults whose plainest variant is seen here, in x, y, ŷ or m."""
-    return tuple(name for name, fault in FAULTS.items() if _seen(vector, fault))
+    """The faults whose plainest variant is seen here, in x, y, ŷ or m, or in any field."""
+    found = catalogue(vector.method)
+    return tuple(name for name, fault in found.items() if _seen(vector, fault))
 
 
 def _seen(vector: Vector, fault: Any) -> bool:
     algorithms = [change(vector.algorithm) for change in fault.variants(vector.algorithm)[0]]
-    if vector.kind == "step" and isinstance(algorithms[0], Remembering | KeptPair):
+    remembers = isinstance(algorithms[0], Remembering | KeptPair)
+    if vector.kind == "step" and (remembers or getattr(algorithms[0], "remembers", False)):
         return False  # what it remembers is not in a state
     with np.errstate(all="ignore"):
         states = replay(algorithms, vector, "step" if vector.kind == "step" else "start")
+    names = ("x", "y", "y_average", "momentum") if vector.method == ACCBO else vector.fields
     for state, expected, tolerance in zip(states, vector.expected, vector.tolerance, strict=True):
-        for name in ("x", "y", "y_average", "momentum"):
+        for name in names:
             error = norms(state[name] - expected[name])
             if not bool(np.all(error <= CAUGHT * tolerance[name])):
                 return True

@@ -36,7 +36,7 @@ class Group:
 
     slug: str
     problem: str
-    algorithm: AccBO
+    algorithm: Any
     count: int
     kind: str = "step"
     dtype: str = "float64"
@@ -107,6 +107,9 @@ def problems() -> dict[str, Any]:
         found[f"finite_sum/{d_x}x{d_y}"] = finite_sum(
             8, d_x, d_y, scale=1.5, upper_batch=3, lower_batch=3, seed=d_x
         )
+        found[f"finite_sum/{d_x}x{d_y} terms"] = finite_sum(
+            8, d_x, d_y, scale=1.5, upper_batch=1, lower_batch=1, seed=d_x
+        )
     return found
 
 
@@ -118,7 +121,7 @@ def _short(problem: Any) -> Any:
     return dataclasses.replace(short, **dict.fromkeys(names))
 
 
-def _scale(problem: Any) -> float:
+def scale_of(problem: Any) -> float:
     """l: a sixteenth above 1.25 times the largest curvature of a realisation."""
     inside = problem.problem if isinstance(problem, ScaledUpper) else problem
     return math.ceil(20 * inside.constants.curvature) / 16
@@ -151,7 +154,7 @@ def _algorithm(problem: str, setting: int, **changes: Any) -> AccBO:
         "momentum": beta,
         "upper_step_size": eta,
         "neumann_terms": 4,
-        "neumann_scale": _scale(problems()[problem]),
+        "neumann_scale": scale_of(problems()[problem]),
     }
     return AccBO(**{**options, **changes})
 

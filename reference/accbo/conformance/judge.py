@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from accbo.conformance.diagnosis import Diagnosis, diagnose
+from accbo.conformance.method_diagnosis import diagnose_method
 from accbo.conformance.observation import Observation, departs, departures
 from accbo.conformance.report import (
     CONVENTION,
@@ -16,7 +17,7 @@ from accbo.conformance.report import (
     Check,
     Report,
 )
-from accbo.conformance.vector import FIELDS, SET
+from accbo.conformance.vector import ACCBO, SET
 
 NOTHING = Diagnosis(None, None, (), "")
 
@@ -40,11 +41,14 @@ def judge(
     """
     checks = [*contract, *(check(one, reproduce) for one in observations)]
     failing = [found for found in checks if found.status == FAIL]
-    diagnosis = diagnose(observations) if failing else NOTHING
+    method = observations[0].vector.method if observations else ACCBO
+    search = diagnose if method == ACCBO else diagnose_method
+    diagnosis = search(observations) if failing else NOTHING
     if diagnosis.convention and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
     return Report(
         implementation=implementation,
+        algorithm=method,
         namespace=namespace,
         cases=cases,
         tier=tier,
@@ -95,4 +99,5 @@ def _expect(checks: Sequence[Check], expected: Mapping[str, str]) -> list[Check]
 
 def _not_shown(observations: Sequence[Observation]) -> tuple[str, ...]:
     shown = {name for one in observations for state in one.states for name in state}
-    return tuple(name for name in FIELDS if name not in shown) if shown else ()
+    fields = observations[0].vector.fields if observations else ()
+    return tuple(name for name in fields if name not in shown) if shown else ()

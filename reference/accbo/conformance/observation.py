@@ -12,7 +12,7 @@ import numpy as np
 
 from accbo.conformance.cases import norms
 from accbo.conformance.replay import Shown, expected, iterations, tolerances
-from accbo.conformance.vector import FIELDS, Vector
+from accbo.conformance.vector import Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Observation:
         return tuple(
             _departure(t, name, got[name], right[name], allowed[name])
             for (t, right, allowed), got in zip(reference, self.states, strict=False)
-            for name in FIELDS
+            for name in vector.fields
             if name in got
         )
 
@@ -72,7 +72,7 @@ class Departure(NamedTuple):
 
 
 def departures(observation: Observation) -> tuple[Departure, ...]:
-    """Every shown quantity against the reference, in order of iterations and of ``FIELDS``."""
+    """Every shown quantity against the reference, in order of iterations and of fields."""
     return observation._departures
 
 

@@ -17,7 +17,7 @@ from accbo.conformance.adapter import covered
 from accbo.conformance.limits import TooLong, at_most
 from accbo.conformance.namespaces import like, move_to, same_namespace
 from accbo.conformance.observation import Observation
-from accbo.conformance.vector import FIELDS, Vector, convention
+from accbo.conformance.vector import Vector, as_fields, convention
 
 TIME_LIMIT = 60.0  # seconds a call; a compiler may need many
 
@@ -87,7 +87,7 @@ class Runner:
                 raise TroubleError(f"state() must return a mapping, got {type(shown).__name__}")
         except (TroubleError, NotImplementedError) as trouble:
             return {}, str(trouble)
-        arrays = {str(name): value for name, value in shown.items() if is_array(value)}
+        arrays = {str(name): value for name, value in _flat(shown).items() if is_array(value)}
         return {name: np.array(to_host(value), dtype=float) for name, value in arrays.items()}, ""
 
     def _not_covered(self, vector: Vector) -> str:
@@ -184,8 +184,11 @@ class Runner:
             raise TroubleError(f"state() must return a mapping, got {type(shown).__name__}")
         if "x" not in shown:
             raise TroubleError(f"state() must hold 'x'; it holds {sorted(map(str, shown))}")
+        shown = _flat(shown)
         return {
-            name: self._field(name, shown[name], vector, notes) for name in FIELDS if name in shown
+            name: self._field(name, shown[name], vector, notes)
+            for name in vector.fields
+            if name in shown
         }
 
     def _field(self, name: str, value: Any, vector: Vector, notes: list[str]) -> np.ndarray:
@@ -202,6 +205,18 @@ class Runner:
         if tuple(value.shape) != wanted:
             raise TroubleError(f"{name} has shape {tuple(value.shape)}, expected {wanted}")
         return np.array(to_host(value), dtype=float)
+
+
+def _flat(shown: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What is shown by dotted name, parts of parts being mappings or NamedTuples."""
+    found: dict[Any, Any] = {}
+    for name, value in shown.items():
+        inside = as_fields(value) if hasattr(value, "_fields") else value
+        if isinstance(inside, Mapping):
+            found |= {f"{name}.{each}": leaf for each, leaf in _flat(inside).items()}
+        else:
+            found[name] = value
+    return found
 
 
 def _described(error: BaseException) -> str:

@@ -16,7 +16,7 @@ except ImportError as error:
         "reading vectors and results takes msgspec: pip install 'accbo[vectors]'"
     ) from error
 
-from accbo.conformance.vector import FORMAT, SET
+from accbo.conformance.vector import FORMAT, METHODS, SET
 
 RESULTS_FORMAT = "accbo-results/1"
 LARGEST_COUNT = 1000  # of terms, lower steps, replicates along one axis
@@ -41,6 +41,7 @@ Labels = Annotated[list[float], Meta(min_length=1, max_length=LARGEST_TABLE)]
 Scale = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1, le=LARGEST_COUNT)]
+FieldPath = Annotated[str, Meta(pattern="^[a-z_]{1,40}(\\.[a-z_]{1,40}){0,3}$")]
 Field = Annotated[str, Meta(pattern="^[a-z_]{1,40}$")]
 Part = Annotated[dict[Field, Numbers], Meta(min_length=1, max_length=10)]
 Id = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,100}/[a-z0-9_-]{1,100}$")]
@@ -268,6 +269,80 @@ class VectorsRecord(Record):
     vectors: list[StepRecord | TrajectoryRecord]
 
 
+# --- vectors of the algorithms beside AccBO ---------------------------------------------------
+
+MethodName = Annotated[str, Meta(pattern=f"^({'|'.join(METHODS[1:])})$")]
+# a part of a sample, or a NamedTuple of parts; empty where an algorithm draws nothing there
+Parts = Annotated[dict[Field, dict[Field, Numbers] | Numbers], Meta(max_length=10)]
+MethodSample = Annotated[dict[Field, Parts], Meta(min_length=1, max_length=10)]
+MethodFields = Annotated[dict[FieldPath, Numbers], Meta(min_length=2, max_length=40)]
+MethodTolerances = Annotated[dict[FieldPath, Tolerance], Meta(min_length=2, max_length=40)]
+# the hyper-parameters, and the name of the algorithm that has them
+MethodSettings = Annotated[dict[Field, float | int | str | None], Meta(min_length=1, max_length=20)]
+
+
+class MethodDifficultyRecord(Record):
+    """How hard a vector is."""
+
+    d_x: Annotated[int, Meta(ge=1, le=LARGEST_DIMENSION)]
+    d_y: Annotated[int, Meta(ge=1, le=LARGEST_DIMENSION)]
+    condition: Scale
+
+
+class MethodStartRecord(Record):
+    """``Start``."""
+
+    warm_start: Part
+    first: MethodSample
+
+
+class MethodVectorRecord(Record, tag_field="kind"):
+    """What every vector of theirs has; there are no conventions to declare."""
+
+    id: Id
+    since: Annotated[int, Meta(ge=1, le=SET)]
+    problem: ProblemName
+    algorithm: MethodSettings
+    dtype: Literal["float64", "float32"]
+    replicates: Annotated[list[Count], Meta(max_length=3)]
+    line: str
+    note: str
+    flags: list[str]
+    difficulty: MethodDifficultyRecord
+    fast: bool
+
+
+class MethodStepRecord(MethodVectorRecord, tag="step"):
+    """One step from a state: its arrays by dotted name, and t as ``iteration``."""
+
+    state: Annotated[dict[FieldPath, Numbers | int], Meta(min_length=2, max_length=40)]
+    samples: Annotated[list[MethodSample], Meta(min_length=1, max_length=1)]
+    expected: Annotated[list[MethodFields], Meta(min_length=1, max_length=1)]
+    tolerance: Annotated[list[MethodTolerances], Meta(min_length=1, max_length=1)]
+
+
+class MethodTrajectoryRecord(MethodVectorRecord, tag="trajectory"):
+    """Iterations 0, 1, … from y_init on; ``start_samples`` is S."""
+
+    x: Numbers
+    y: Numbers
+    start: MethodStartRecord
+    start_samples: Count
+    samples: Annotated[list[MethodSample], Meta(min_length=1, max_length=49)]
+    expected: Annotated[list[MethodFields], Meta(min_length=2, max_length=50)]
+    tolerance: Annotated[list[MethodTolerances], Meta(min_length=2, max_length=50)]
+
+
+class MethodVectorsRecord(Record):
+    """A file of vectors of one algorithm beside AccBO."""
+
+    format: Literal["accbo-vectors/1"]
+    algorithm: MethodName
+    set: Annotated[int, Meta(ge=1, le=SET)]
+    problems: dict[ProblemName, AnyProblem]
+    vectors: list[MethodStepRecord | MethodTrajectoryRecord]
+
+
 # --- results --------------------------------------------------------------------------------
 
 
@@ -303,11 +378,23 @@ class ResultsRecord(Record):
     conventions: ConventionsRecord | UnsetType = UNSET
 
 
+class MethodResultsRecord(Record):
+    """A file of results of one algorithm beside AccBO; fields by dotted name, x among them."""
+
+    format: Literal["accbo-results/1"]
+    algorithm: MethodName
+    set: Annotated[int, Meta(ge=1, le=SET)]
+    implementation: Annotated[str, Meta(min_length=1, max_length=200)]
+    results: dict[Id, Annotated[list[dict[FieldPath, Shown | int]], Meta(max_length=50)]]
+
+
 # --- JSON Schema ----------------------------------------------------------------------------
 
 SCHEMAS: dict[str, tuple[type, str]] = {
     "vectors.schema.json": (VectorsRecord, FORMAT),
     "results.schema.json": (ResultsRecord, RESULTS_FORMAT),
+    "method_vectors.schema.json": (MethodVectorsRecord, FORMAT),
+    "method_results.schema.json": (MethodResultsRecord, RESULTS_FORMAT),
 }
 
 
@@ -317,7 +404,7 @@ def schema(name: str) -> str:
     made = msgspec.json.schema(cls)
     numbers = {"type": "array", "items": _NESTED}
     nullable = {"type": "array", "items": _NULLABLE}
-    used = numbers if cls is VectorsRecord else nullable
+    used = numbers if cls in (VectorsRecord, MethodVectorsRecord) else nullable
     made["$defs"]["numbers" if used is numbers else "numbers_or_null"] = used
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return json.dumps({**head, **made}, indent=1, ensure_ascii=False) + "\n"

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from accbo.algorithms import AccBOSample, AccBOState
 from accbo.conformance.namespaces import move_to
-from accbo.conformance.variants import resume, rows_kept
-from accbo.conformance.vector import FIELDS, Vector
+from accbo.conformance.variants import Beside, resume, rows_kept
+from accbo.conformance.vector import ACCBO, Vector, as_fields
 
 Shown = Mapping[str, np.ndarray]  # field → what an implementation shows of it
 
@@ -81,7 +80,9 @@ def _states(
     made = 0
     if mode == "start":
         assert vector.start is not None  # only trajectories have this mode
-        start = vector.start._replace(first=timed(first, 0, vector.start.first))
+        start = vector.start
+        if vector.method == ACCBO:
+            start = start._replace(first=timed(first, 0, start.first))
         states = [a.init(vector.problem, vector.x, vector.y, start) for a in algorithms]
         state = _closest(states, target, made)
         yield shown(state)
@@ -92,27 +93,25 @@ def _states(
         if mode == "forced":
             state = resume(first, vector.before(index))
         at = vector.first_iteration + index + (0 if mode == "step" else 1)
-        given = timed(first, at, sample)
+        given = timed(first, at, sample) if vector.method == ACCBO else sample
         state = _closest([a.step(vector.problem, state, given) for a in algorithms], target, made)
         yield shown(state)
         made += 1
 
 
-def timed(algorithm: Any, t: int, sample: AccBOSample) -> AccBOSample:
-    """``sample`` without lower steps where the algorithm's own clock takes none."""
+def timed(algorithm: Any, t: int, sample: Any) -> Any:
+    """AccBO's ``sample`` without lower steps where the algorithm's own clock takes none."""
     if algorithm.refreshes(t):
         return sample
     return sample._replace(lower=rows_kept(sample.lower, 0))
 
 
 def shown(state: Any) -> dict[str, np.ndarray]:
-    """The arrays of a state by name."""
-    return {name: getattr(state, name) for name in FIELDS}
-
-
-def as_state(fields: Shown, iteration: int) -> AccBOState:
-    """The state with these arrays."""
-    return AccBOState(**{name: fields[name] for name in FIELDS}, iteration=iteration)
+    """The arrays of a state by name, without what a variant keeps beside it."""
+    while isinstance(state, Beside):
+        state = state.inner
+    fields = as_fields(state._replace(memory=None) if hasattr(state, "memory") else state)
+    return {name: value for name, value in fields.items() if name != "memory"}
 
 
 def _closest(states: Sequence[Any], target: Sequence[Shown] | None, index: int) -> Any:
@@ -122,8 +121,9 @@ def _closest(states: Sequence[Any], target: Sequence[Shown] | None, index: int) 
         return states[index % len(states)]
 
     def distance(state: Any) -> float:
+        arrays = shown(state)
         gaps = [
-            float(np.max(np.abs(getattr(state, name) - value), initial=0.0))
+            float(np.max(np.abs(arrays[name] - value), initial=0.0))
             for name, value in target[index].items()
         ]
         return max(gaps) if np.all(np.isfinite(gaps)) else np.inf

@@ -11,13 +11,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 from accbo.conformance.diagnosis import Diagnosis
-from accbo.conformance.faults import FAULTS
+from accbo.conformance.methods import catalogue
 from accbo.conformance.observation import Departure
+from accbo.conformance.vector import ACCBO
 
 FORMAT = "accbo-report/1"
 PASS, FAIL, SKIP = "pass", "fail", "not covered"
 CONVENTION = "other convention"
 EXPECTED, UNEXPECTED = "expected failure", "unexpected pass"
+_UNNAMED = "no mistake of the catalogue, and no two of them, reproduce these numbers"
+_UNNAMED_METHOD = "no mistake of the catalogue reproduces these numbers"
 VERDICTS = {
     0: "conforms",
     1: "departs",
@@ -69,6 +72,7 @@ class Report:
     not_shown: tuple[str, ...] = ()
     tier: str = "full"
     ran: bool = True  # not only exceptions and time limits
+    algorithm: str = ACCBO
 
     @property
     def exit_code(self) -> int:
@@ -117,7 +121,8 @@ class Report:
         """The report for a reader; at most ``limit`` failed checks in full."""
         counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
         lines = [f"{self.implementation}: {self.verdict} ({counts or 'no checks'})", ""]
-        lines += [f"case set {self.cases}, {self.tier}; arrays of {self.namespace}"]
+        what = "" if self.algorithm == ACCBO else f"{self.algorithm}, "
+        lines += [f"{what}case set {self.cases}, {self.tier}; arrays of {self.namespace}"]
         if self.not_shown:
             lines.append(f"not shown by state(), so not compared: {', '.join(self.not_shown)}")
         lines += _not_covered(self.checks)
@@ -141,6 +146,7 @@ class Report:
         named = self.diagnosis.named
         return {
             "format": FORMAT,
+            **({} if self.algorithm == ACCBO else {"algorithm": self.algorithm}),
             "implementation": self.implementation,
             "namespace": self.namespace,
             "cases": self.cases,
@@ -189,7 +195,7 @@ class Report:
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def named_text(named: Any) -> list[str]:
+def named_text(named: Any, algorithm: str = ACCBO) -> list[str]:
     """The mistakes that fit, what they do and what is right."""
     lines = []
     joint = [" and ".join(f"“{name}”" for name in names) for names in named.names]
@@ -201,7 +207,7 @@ def named_text(named: Any) -> list[str]:
     else:
         lines.append(f"what is shown cannot tell apart{under}: {'; '.join(joint)}{reach}")
     for name in dict.fromkeys(name for names in named.names for name in names):
-        fault = FAULTS[name]
+        fault = catalogue(algorithm)[name]
         lines.append(f"  {name} ({fault.part}): {fault.wrong}")
         lines.append(f"    in the long run: {fault.later}")
         lines.append(f"    right: {fault.right}")
@@ -220,9 +226,9 @@ def _diagnosed(report: Report) -> list[str]:
         ]
     lines: list[str] = []
     if found.named:
-        lines += ["", *named_text(found.named)]
+        lines += ["", *named_text(found.named, report.algorithm)]
     elif report.counts[FAIL]:
-        lines += ["", "no mistake of the catalogue, and no two of them, reproduce these numbers"]
+        lines += ["", _UNNAMED if report.algorithm == ACCBO else _UNNAMED_METHOD]
     if found.offending:
         what = ", ".join(found.offending)
         lines.append(f"wrong although what it is computed from is right: {what}")

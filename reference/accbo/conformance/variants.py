@@ -7,17 +7,18 @@ numbers of a right implementation; every change can be applied on top of another
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, map_arrays, namespace, traceable
 from accbo.algorithms import AccBO, AccBOSample, AccBOState
+from accbo.conformance.fault import Change
 from accbo.conformance.wrappers import Wrapped
 from accbo.momentum import Gradient, Point
 from accbo.sampling import Start
-
-Change = Callable[[Any], Any]  # of an algorithm to another
+from accbo.upper import normalized_step
 
 
 class VariantState(NamedTuple):
@@ -32,6 +33,18 @@ class VariantState(NamedTuple):
     momentum: Array
     iteration: int
     memory: Any
+
+
+class Beside(NamedTuple):
+    """Any algorithm's state and what a variant keeps beside it."""
+
+    inner: Any
+    memory: Any
+
+    @property
+    def iteration(self) -> int:
+        """t of the state inside."""
+        return int(self.inner.iteration)
 
 
 def declared(algorithm: Any) -> AccBO:
@@ -67,9 +80,9 @@ def series(change: Callable[[Any, AccBO], Any]) -> Change:
     return apply
 
 
-def resume(algorithm: Any, state: AccBOState) -> Any:
-    """The state of ``algorithm`` had it been made from AccBO's ``state``."""
-    return state if isinstance(algorithm, AccBO) else algorithm.resume(state)
+def resume(algorithm: Any, state: Any) -> Any:
+    """The state of ``algorithm`` had it been made from the right algorithm's ``state``."""
+    return algorithm.resume(state) if isinstance(algorithm, Variant) else state
 
 
 def rows_kept(sample: Any, count: int) -> Any:
@@ -424,6 +437,34 @@ class CrossElsewhere(Variant):
 
         changed = with_parts(self.algorithm, average=average, momentum=momentum)
         return changed.step(problem, state, sample)
+
+
+# --- blocks of x ----------------------------------------------------------------------------
+
+
+def block_step(cut: Callable[[int], list[int]]) -> Callable[[Array, Array, float], Array]:
+    """Blocks of x that begin at 0 and at ``cut(d_x)``, each with a norm of its own."""
+
+    def step(x: Array, direction: Array, step_size: float) -> Array:
+        size = x.shape[-1]
+        edges = [0, *(edge for edge in cut(size) if 0 < edge < size), size]
+        blocks = [
+            normalized_step(x[..., first:last], direction[..., first:last], step_size)
+            for first, last in itertools.pairwise(edges)
+        ]
+        return namespace(x).concat(blocks, axis=-1)
+
+    return step
+
+
+CUTS: tuple[Callable[[int], list[int]], ...] = (
+    lambda d: [(d + 1) // 2],
+    lambda d: [d // 2],
+    lambda d: [1],
+    lambda d: [2],
+    lambda d: [d - 1],
+    lambda d: list(range(d)),
+)
 
 
 # --- rows of the series ----------------------------------------------------------------------

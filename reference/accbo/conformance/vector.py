@@ -1,23 +1,30 @@
-"""A test vector: one problem, one AccBO, samples as values, what must come out and how closely.
+"""A test vector: one problem, one algorithm, samples as values, what must come out, how closely.
 
-Vectors are JSON, one file a family of problems, so that any language can read them; VECTORS.md
-beside this file says what the fields mean. ``read`` and ``encode`` are each other's inverse.
+Vectors are JSON, so that any language can read them: those of AccBO one file a family of
+problems, those of another algorithm one file, in a folder beside; VECTORS.md beside this file
+says what the fields mean. ``read`` and ``encode`` are each other's inverse.
+
+The fields of a vector are the arrays of its algorithm's state by dotted name, such as
+``tables.grad_y_lower.stored``; an algorithm ``A`` has the state ``AState``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import json
-from collections.abc import Mapping, Sequence
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
+from accbo import algorithms
 from accbo._arrays import Array, rows
-from accbo.algorithms import AccBO, AccBOSample, AccBOState
+from accbo.algorithms import AccBO, AccBOState
 from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import (
     FiniteSum,
@@ -52,6 +59,16 @@ KINDS: dict[str, type] = {
     "finite_sum": FiniteSum,
 }
 _NOISES: dict[str, type] = {"noise_upper": UpperNoise, "noise_lower": LowerNoise}
+ACCBO = "AccBO"
+METHODS = (
+    ACCBO,
+    *(
+        name
+        for name in algorithms.__all__
+        if name != ACCBO and f"{name}State" in algorithms.__all__
+    ),
+)
+OTHERS = "methods"  # the folder of the other algorithms' vectors, in that of AccBO's
 _DERIVED = ("form", "response", "inverse", "steps_per_digit")  # computed from the data
 
 Expected = Mapping[str, np.ndarray]  # field → value, (…, d)
@@ -70,12 +87,12 @@ class Vector:
     since: int
     kind: str
     problem: Any
-    algorithm: AccBO
+    algorithm: Any
     dtype: str
-    samples: tuple[AccBOSample, ...]
+    samples: tuple[Any, ...]
     expected: tuple[Expected, ...]
     tolerance: tuple[Expected, ...]
-    state: AccBOState | None = None
+    state: Any = None
     x: Array = None
     y: Array = None
     start: Start | None = None
@@ -86,6 +103,17 @@ class Vector:
     condition: float = 0.0
     smallest_momentum: float = 0.0
     fast: bool = False
+    first: int = 1  # S of the start, where it cannot be seen in it
+
+    @property
+    def method(self) -> str:
+        """The name of the algorithm."""
+        return type(self.algorithm).__name__
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The dotted names of the state's arrays, in its order."""
+        return fields_of(self.method)
 
     @property
     def first_iteration(self) -> int:
@@ -97,11 +125,73 @@ class Vector:
         """Leading axes of x."""
         return tuple(self.expected[0]["x"].shape[:-1])
 
-    def before(self, index: int) -> AccBOState:
+    def before(self, index: int) -> Any:
         """The reference's state that ``samples[index]`` is applied to."""
         if self.state is not None:
             return self.state
-        return AccBOState(**self.expected[index], iteration=index + 1)
+        return as_state(self.method, self.expected[index], index + 1)
+
+
+# --- states ---------------------------------------------------------------------------------
+
+
+def expect_method(name: str, known: Sequence[str] = METHODS) -> str:
+    """``name``; raises ``ValueError`` with the nearest name where it is none of ``known``."""
+    if name in known:
+        return name
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(str(name).lower().replace("-", ""), lower, n=1)
+    hint = f"; did you mean {lower[near[0]]}?" if near else "."
+    raise ValueError(f"there is no algorithm {name!r}{hint} Known: {', '.join(known)}")
+
+
+@functools.cache
+def fields_of(method: str) -> tuple[str, ...]:
+    """The dotted names of the arrays of ``method``'s state."""
+    return tuple(_names(getattr(algorithms, f"{method}State")))
+
+
+def _parts(cls: type) -> dict[str, type | None]:
+    """The entries of a NamedTuple but its ``iteration``, with those that are NamedTuples."""
+    hints = typing.get_type_hints(cls)
+    names = [name for name in cls._fields if name != "iteration"]  # type: ignore[attr-defined]
+    return {name: hints[name] if hasattr(hints[name], "_fields") else None for name in names}
+
+
+def _names(cls: type) -> Iterator[str]:
+    for name, part in _parts(cls).items():
+        yield from [name] if part is None else (f"{name}.{inside}" for inside in _names(part))
+
+
+def as_fields(state: Any) -> dict[str, Any]:
+    """The arrays of a state by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in zip(state._fields, state, strict=True):
+        if hasattr(value, "_fields"):
+            found |= {f"{name}.{inside}": leaf for inside, leaf in as_fields(value).items()}
+        elif name != "iteration":
+            found[name] = value
+    return found
+
+
+def as_state(method: str, fields: Mapping[str, Any], iteration: int) -> Any:
+    """The state with these arrays."""
+    return _rebuilt(getattr(algorithms, f"{method}State"), fields, "", {"iteration": iteration})
+
+
+def _rebuilt(cls: Any, fields: Mapping[str, Any], before: str, more: Mapping[str, Any]) -> Any:
+    made = {
+        name: fields[before + name]
+        if part is None
+        else _rebuilt(part, fields, f"{before}{name}.", {})
+        for name, part in _parts(cls).items()
+    }
+    return cls(**made, **more)
+
+
+def file_of(method: str) -> str:
+    """The path of the vectors of an algorithm other than AccBO, in the folder of them all."""
+    return f"{OTHERS}/{method.lower()}.json"
 
 
 # --- problems -------------------------------------------------------------------------------
@@ -153,6 +243,8 @@ def _datum(name: str, value: Any) -> Any:
 
 def encode(vector: Vector) -> dict[str, Any]:
     """``vector`` as JSON values."""
+    if vector.method != ACCBO:
+        return _encode_other(vector)
     algorithm = {name: getattr(vector.algorithm, name) for name in HYPER}
     values: dict[str, Any] = {
         "id": vector.id,
@@ -177,18 +269,52 @@ def encode(vector: Vector) -> dict[str, Any]:
         "expected": [_lists(expected) for expected in vector.expected],
         "tolerance": [_lists(tolerance) for tolerance in vector.tolerance],
     }
+    return {**values, **_origin(vector)}
+
+
+def _origin(vector: Vector) -> dict[str, Any]:
+    """What a vector starts from."""
     if vector.state is not None:
-        return {**values, "state": _lists(vector.state)}
-    return {
-        **values,
-        "x": _lists(vector.x),
-        "y": _lists(vector.y),
-        "start": _lists(vector.start),
+        return {"state": _lists(vector.state)}
+    return {"x": _lists(vector.x), "y": _lists(vector.y), "start": _lists(vector.start)}
+
+
+def _encode_other(vector: Vector) -> dict[str, Any]:
+    """A vector of an algorithm other than AccBO: its name with its hyper-parameters."""
+    values: dict[str, Any] = {
+        "id": vector.id,
+        "since": vector.since,
+        "kind": vector.kind,
+        "problem": vector.problem_name,
+        "algorithm": {"name": vector.method, **vars(vector.algorithm)},
+        "dtype": vector.dtype,
+        "replicates": list(vector.replicates),
+        "line": vector.line,
+        "note": vector.note,
+        "flags": list(vector.flags),
+        "difficulty": {
+            "d_x": vector.problem.d_x,
+            "d_y": vector.problem.d_y,
+            "condition": vector.condition,
+        },
+        "fast": vector.fast,
+        "samples": [_lists(sample) for sample in vector.samples],
+        "expected": [_lists(expected) for expected in vector.expected],
+        "tolerance": [_lists(tolerance) for tolerance in vector.tolerance],
+        **_origin(vector),
     }
+    if vector.start is not None:
+        values["start_samples"] = vector.first
+    if vector.state is not None:
+        state = as_fields(vector.state)
+        values["state"] = {**_lists(state), "iteration": vector.state.iteration}
+    return values
 
 
 def convention(vector: Vector) -> dict[str, Any]:
-    """The choices of SPEC §2 that a vector was made under."""
+    """The choices of SPEC §2 that a vector was made under; only AccBO has some."""
+    if vector.method != ACCBO:
+        return {}
     algorithm, option = vector.algorithm, "I" if vector.algorithm.period is None else "II"
     chosen = {
         "order": algorithm.order,
@@ -203,6 +329,8 @@ def convention(vector: Vector) -> dict[str, Any]:
 def read(values: Mapping[str, Any], problems: Mapping[str, Any]) -> Vector:
     """The vector that ``encode`` wrote; raises ``ValueError`` where its parts do not fit."""
     problem = problems[values["problem"]]
+    if "name" in values["algorithm"]:
+        return _read_other(values, problem)
     algorithm = AccBO(**values["algorithm"])
     replicates = tuple(values["replicates"])
     sizes = {name: problem.d_x if name in _X_FIELDS else problem.d_y for name in FIELDS}
@@ -251,6 +379,81 @@ def read(values: Mapping[str, Any], problems: Mapping[str, Any]) -> Vector:
 
 
 _X_FIELDS = ("x", "x_previous", "momentum")
+
+
+def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
+    """A vector of an algorithm other than AccBO."""
+    given = dict(values["algorithm"])
+    method = expect_method(given.pop("name"), METHODS[1:])
+    try:
+        algorithm = getattr(algorithms, method)(**given)
+    except TypeError as error:
+        raise ValueError(f"the hyper-parameters of {method} do not fit: {error}") from None
+    replicates, known = tuple(values["replicates"]), {}
+    if values["kind"] == "step":
+        before = dict(values["state"])
+        iteration = before.pop("iteration")
+        known["state"] = as_state(method, _shaped(before, fields_of(method)), iteration)
+        shapes = {name: array.shape for name, array in as_fields(known["state"]).items()}
+    else:
+        iteration, start = 1, values["start"]
+        layout = algorithm.draw_start(problem, _count(start["warm_start"]), values["start_samples"])
+        known["x"] = _array(values["x"], (*replicates, problem.d_x))
+        known["y"] = _array(values["y"], (*replicates, problem.d_y))
+        known["start"] = _fill(layout, start, replicates)
+        shapes = {
+            name: array.shape
+            for name, array in as_fields(
+                algorithm.init(problem, known["x"], known["y"], known["start"])
+            ).items()
+        }
+    samples = [
+        _fill(algorithm.draw(problem, algorithm.refreshes(iteration + index)), sample, replicates)
+        for index, sample in enumerate(values["samples"])
+    ]
+
+    def arrays(given: Mapping[str, Any], drop: int) -> dict[str, np.ndarray]:
+        found = _shaped(given, fields_of(method))
+        for name, array in found.items():
+            wanted = shapes[name][: len(shapes[name]) - drop]
+            if array.shape != wanted:
+                raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+        return found
+
+    if shapes["x"] != (*replicates, problem.d_x) or shapes["y"] != (*replicates, problem.d_y):
+        raise ValueError(f"x and y have shapes {shapes['x']} and {shapes['y']}")
+    return Vector(
+        id=values["id"],
+        since=values["since"],
+        kind=values["kind"],
+        problem=problem,
+        algorithm=algorithm,
+        dtype=values["dtype"],
+        samples=tuple(samples),
+        expected=tuple(arrays(expected, 0) for expected in values["expected"]),
+        tolerance=tuple(arrays(tolerance, 1) for tolerance in values["tolerance"]),
+        problem_name=values["problem"],
+        line=values["line"],
+        note=values["note"],
+        flags=tuple(values["flags"]),
+        condition=values["difficulty"]["condition"],
+        fast=values["fast"],
+        first=values.get("start_samples", 1),
+        **known,
+    )
+
+
+def _shaped(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arrays under ``names``, of the shapes that they are written in."""
+    if set(given) != set(names):
+        raise ValueError(f"a state holds {sorted(given)} where {sorted(names)} are expected")
+    found = {}
+    for name in names:
+        try:
+            found[name] = np.asarray(given[name], dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"{name}: expected numbers in nested lists of one length") from None
+    return found
 
 
 def _lists(tree: Any) -> Any:
@@ -304,20 +507,22 @@ def _indices(values: Any, shape: tuple[int, ...], below: Any) -> np.ndarray:
 # --- the set that comes with the package ----------------------------------------------------
 
 
-def load(number: int = SET) -> tuple[Vector, ...]:
+def load(number: int = SET, method: str = ACCBO) -> tuple[Vector, ...]:
     """The vectors of set ``number``; raises ``ValueError`` for a set that does not exist."""
     if number not in range(1, SET + 1):
         raise ValueError(f"set {number!r} of the cases is not known; there are 1 to {SET}")
-    return _load(number)
+    return _load(number, expect_method(method))
 
 
 @functools.cache
-def _load(number: int) -> tuple[Vector, ...]:
+def _load(number: int, method: str) -> tuple[Vector, ...]:
     found: list[Vector] = []
     folder = resources.files("accbo.conformance") / "vectors"
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.endswith(".json"):
-            document = json.loads(path.read_text(encoding="utf-8"))
-            problems = {name: read_problem(data) for name, data in document["problems"].items()}
-            found.extend(read(vector, problems) for vector in document["vectors"])
+    paths = [folder / file_of(method)]
+    if method == ACCBO:
+        paths = [path for path in folder.iterdir() if path.name.endswith(".json")]
+    for path in sorted(paths, key=lambda path: path.name):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        problems = {name: read_problem(data) for name, data in document["problems"].items()}
+        found.extend(read(vector, problems) for vector in document["vectors"])
     return tuple(vector for vector in found if vector.since <= number)

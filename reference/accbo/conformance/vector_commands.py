@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from accbo.conformance.atomic import write
-from accbo.conformance.faults import FAULTS
-from accbo.conformance.vector import SET, Vector, load
+from accbo.conformance.methods import METHODS, catalogue, known
+from accbo.conformance.vector import ACCBO, OTHERS, SET, Vector, load
 
 OK, DIFFERS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
@@ -48,6 +48,7 @@ def _add_verify(commands: Any) -> None:
 
 def _add_list(commands: Any) -> None:
     parser = commands.add_parser("list", help="list the vectors of a set")
+    add_algorithm(parser)
     parser.add_argument("--fault", metavar="NAME", help="only those that catch this fault")
     parser.add_argument("--fast", action="store_true", help="only those of the fast tier")
     parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
@@ -66,8 +67,15 @@ def _add_path(commands: Any) -> None:
 
 def _add_schema(commands: Any) -> None:
     parser = commands.add_parser("schema", help="print a JSON Schema")
-    parser.add_argument("what", nargs="?", choices=("vectors", "results"), default="vectors")
-    parser.add_argument("--write", action="store_true", help="write both into the source tree")
+    choices = ("vectors", "results", "method_vectors", "method_results")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=choices,
+        default="vectors",
+        help="of AccBO's files, or of those of the other algorithms",
+    )
+    parser.add_argument("--write", action="store_true", help="write all into the source tree")
     parser.set_defaults(run=_schema)
 
 
@@ -89,6 +97,7 @@ def _add_generate(commands: Any) -> None:
         description="Make the vectors and write them into the package. A run that was stopped "
         "goes on where it was. Takes MPArray: pip install 'accbo[mparray]'.",
     )
+    add_algorithm(parser)
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit code 1 where a file differs"
     )
@@ -97,6 +106,13 @@ def _add_generate(commands: Any) -> None:
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="another place for the files")
     parser.set_defaults(run=_generate)
+
+
+def add_algorithm(parser: Any) -> None:
+    """Add ``--algorithm`` to a command."""
+    parser.add_argument(
+        "--algorithm", metavar="NAME", help=f"one of {', '.join(METHODS)}; default: {ACCBO}"
+    )
 
 
 def _jobs(text: str) -> int:
@@ -133,17 +149,21 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    if options.fault is not None and options.fault not in FAULTS:
-        raise ValueError(f"there is no fault {options.fault!r}; accbo faults lists them")
-    for vector in load(options.set):
+    method = known(options.algorithm or ACCBO)
+    if options.fault is not None and options.fault not in catalogue(method):
+        which = "" if method == ACCBO else f" --algorithm {method}"
+        raise ValueError(f"there is no fault {options.fault!r}; accbo faults{which} lists them")
+    for vector in load(options.set, method):
         if options.fault in (None, *vector.flags) and (vector.fast or not options.fast):
             print(_line(vector))
     return OK
 
 
 def _line(vector: Vector) -> str:
-    option = "I" if vector.algorithm.period is None else "II"
-    choice = f"{vector.algorithm.order}, {vector.algorithm.neumann_sampling}, option {option}"
+    choice = vector.method
+    if choice == ACCBO:
+        option = "I" if vector.algorithm.period is None else "II"
+        choice = f"{vector.algorithm.order}, {vector.algorithm.neumann_sampling}, option {option}"
     size = f"{vector.problem.d_x}x{vector.problem.d_y}"
     tier = "fast" if vector.fast else ""
     return f"{vector.id:44} {vector.kind:10} {vector.dtype} {size:5} {choice:38} {tier}".rstrip()
@@ -177,7 +197,8 @@ def _lint(options: argparse.Namespace) -> int:
         from accbo.conformance.files import lint
     except ImportError as error:
         return _lacks(error)
-    paths = options.files or sorted(folder().glob("*.json"))
+    shipped = [*sorted(folder().glob("*.json")), *sorted(folder().glob(f"{OTHERS}/*.json"))]
+    paths = options.files or shipped
     found = lint(paths, whole=not options.files)
     print("\n".join(found) if found else f"nothing to say about {len(paths)} files")
     return DIFFERS if found else OK
@@ -190,7 +211,8 @@ def _generate(options: argparse.Namespace) -> int:
         return _lacks(error)
     place = options.folder or folder()
     try:
-        differing = generate(place, check=options.check, jobs=options.jobs)
+        method = known(options.algorithm or ACCBO)
+        differing = generate(place, check=options.check, jobs=options.jobs, method=method)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

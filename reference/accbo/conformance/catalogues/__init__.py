@@ -1,0 +1,1 @@
+"""The known mistakes of the algorithms beside AccBO, one file an algorithm."""

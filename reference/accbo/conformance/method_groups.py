@@ -1,0 +1,75 @@
+"""The vectors of the algorithms beside AccBO: a few trajectories and single steps each.
+
+As in ``groups``, a slug is never used twice and never changed once it is released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from accbo import algorithms
+from accbo.conformance.groups import Group, problems, scale_of
+from accbo.conformance.methods import METHODS
+from accbo.conformance.vector import ACCBO
+
+STEPS = 6  # of a trajectory, iteration 0 not counted
+
+
+def method_groups(method: str) -> list[Group]:
+    """The groups of an algorithm other than AccBO."""
+    return list(_groups(method))
+
+
+def other_methods() -> list[str]:
+    """Every algorithm that has such groups."""
+    return [name for name in METHODS if name != ACCBO]
+
+
+def _algorithm(method: str, problem: str, setting: int) -> Any:
+    settings = METHODS[method].settings
+    options = dict(settings[setting % len(settings)])
+    if "neumann_terms" in options:
+        options["neumann_scale"] = scale_of(problems()[problem])
+    return getattr(algorithms, method)(**options)
+
+
+def _groups(method: str) -> Iterator[Group]:
+    names = METHODS[method].problems
+    slug = method.lower()
+    for number, name in enumerate(names):
+        place = name.replace("/", "-").replace(" ", "-").replace("_", "-")
+        yield Group(
+            slug=f"{slug}-trajectory-{place}",
+            problem=name,
+            algorithm=_algorithm(method, name, number),
+            count=1,
+            fast=1,
+            kind="trajectory",
+            steps=STEPS,
+            warm_start=2,
+            first=1 + number % 2,
+            line="start; iteration t",
+        )
+        yield Group(
+            slug=f"{slug}-step-{place}",
+            problem=name,
+            algorithm=_algorithm(method, name, number + 1),
+            count=2,
+            fast=1,
+            iterations=(5, 6),
+            line="iteration t",
+        )
+    yield Group(
+        slug=f"{slug}-trajectory-replicates",
+        problem=names[0],
+        algorithm=_algorithm(method, names[0], 1),
+        count=1,
+        kind="trajectory",
+        replicates=(2,),
+        steps=STEPS - 2,
+        warm_start=1,
+        first=2,
+        line="start; iteration t",
+        note="two replicates, each on samples of its own",
+    )
