@@ -456,6 +456,19 @@ def test_iteration_0_is_an_iteration_as_any_other() -> None:
     assert np.array_equal(after.y, y)
 
 
+def test_what_an_iteration_draws() -> None:
+    layout = ALGORITHM.draw_start(problem("nonquadratic"), 2, 5)
+    first = layout.first
+    assert first.upper["additive_x"].leading == first.cross["coupling"].leading == ()
+    assert first.hessian["curvature"].leading == (3,)
+    assert first.power == {"power": (("index", (1,), 4), (), False)}  # {0 … Q − 1}
+    assert first.lower["additive"].leading == (1,)
+    assert layout.warm_start["additive"].leading == (2,)
+    scaled = first.lower["additive"].scaled, layout.warm_start["additive"].scaled
+    assert scaled == (True, True)
+    assert not first.hessian["curvature"].scaled
+
+
 def test_with_one_term_the_direction_is_the_first_of_the_series() -> None:
     host, algorithm = problem("nonquadratic"), ttsa(neumann_terms=1)
     sample = row(Tape(5).open(X).block(algorithm.draw(host), 1), 0)
