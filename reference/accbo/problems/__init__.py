@@ -1,6 +1,7 @@
 """Test problems with everything in closed form that has one."""
 
 from accbo.problems._noise import LowerNoise, UpperNoise
+from accbo.problems.deep_auc import DeepAUC, deep_auc
 from accbo.problems.finite_sum import FiniteSum, finite_sum
 from accbo.problems.from_objectives import FromObjectives, from_objectives
 from accbo.problems.hyper_cleaning import HyperCleaning, corrupt, hyper_cleaning
@@ -16,6 +17,7 @@ from accbo.problems.quadratic import Quadratic, quadratic
 from accbo.problems.relaxed_smooth import RelaxedSmooth, relaxed_smooth
 
 __all__ = [
+    "DeepAUC",
     "Episodes",
     "FiniteSum",
     "FromObjectives",
@@ -28,6 +30,7 @@ __all__ = [
     "RelaxedSmooth",
     "UpperNoise",
     "corrupt",
+    "deep_auc",
     "episodes",
     "finite_sum",
     "from_objectives",
