@@ -43,7 +43,9 @@ KILLS = (
     "no correction",
     "correction without β",
     "β and 1−β swapped",
+    "old point copied after the step",
     "two-iterations-old momentum",
+    "samples normalised",
 )
 DESIGNATED = "no correction"
 VARIATIONS = ()

@@ -43,6 +43,7 @@ KILLS = (
     "random term without Q",
     "one sample for all factors",
     "sign of the implicit term",
+    "cross derivative at the wrong point",
 )
 DESIGNATED = "series from q = 1"
 VARIATIONS = ()

@@ -56,6 +56,16 @@ KILLS = (
     "different sample",
     "correction without β",
     "β and 1−β swapped",
+    "old point copied after the step",
+    "two-iterations-old momentum",
+    "samples normalised",
+    "y_{t−1} overwritten",
+    "γ as 1−γ",
+    "upper gradient leaks",
+    "series from q = 1",
+    "1/l missing",
+    "random term without Q",
+    "sign of the implicit term",
 )
 DESIGNATED = "no correction"
 VARIATIONS = ("schedule", "noise", "problem")
