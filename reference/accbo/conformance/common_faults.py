@@ -279,6 +279,43 @@ def other_average(right: str, *, new: bool, normalised: bool) -> Fault:
     )
 
 
+def one_upper_sample(right: str) -> Fault:
+    """ξ for ξ'."""
+    return on_sample(
+        "one upper sample for both derivatives",
+        SAMPLES,
+        "∇_y F is taken on ξ, not on ξ'",
+        right,
+        "the errors of z and of ∇_x F are correlated",
+        lambda sample: sample._replace(upper_y=sample.upper),
+    )
+
+
+def without_zeroing(right: str, *changes: Change) -> Fault:
+    """Lower gradients that add up."""
+    return fault(
+        "no zeroing between inner steps",
+        LOWER,
+        "the lower gradients of earlier inner steps add up",
+        right,
+        "steps grow with the inner loop: 1, 2, 3 times the step size",
+        *changes,
+        where=f"{CLEANING}, stocbio.py:52-58, bo_rep.py:78-86; deep AUC, bo_rep.py:86-93",
+    )
+
+
+def inner_step_too_few(right: str, change: Change) -> Fault:
+    """An inner loop that ends early."""
+    return fault(
+        "one inner step too few",
+        LOWER,
+        "the inner loop leaves its last step out",
+        right,
+        "y is behind by a step an iteration",
+        change,
+    )
+
+
 def on_sample(
     name: str, part: str, wrong: str, right: str, later: str, change: Callable[[Any], Any]
 ) -> Fault:

@@ -55,9 +55,10 @@ def _groups(method: str) -> Iterator[Group]:
             slug=f"{slug}-step-{place}",
             problem=name,
             algorithm=_algorithm(method, name, number + 1),
-            count=2,
+            # batches of indices alone can show that a level takes the other's
+            count=4 if name.startswith("finite_sum") else 2,
             fast=1,
-            iterations=(5, 6),
+            iterations=(5, 6, 9, 12),
             line="iteration t",
         )
     yield Group(

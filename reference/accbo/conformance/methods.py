@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from accbo.conformance.catalogues import saba, slip, sustain, vrbo
+from accbo.conformance.catalogues import (
+    borep,
+    masoba,
+    saba,
+    slip,
+    stocbio,
+    sustain,
+    ttsa,
+    vrbo,
+)
 from accbo.conformance.fault import Fault
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.vector import ACCBO, expect_method
@@ -115,6 +124,89 @@ METHODS: dict[str, Method] = {
         ),
         _NOISY,
         {"y": ("x", "lower_estimate"), "estimate": ("x",), "lower_estimate": ("x",)},
+    ),
+    "TTSA": Method(
+        _catalogue(ttsa.CATALOGUE),
+        (
+            {
+                "lower_step_size": 0.28125,
+                "upper_step_size": 0.109375,
+                "offset": 1.75,
+                "neumann_terms": 4,
+            },
+            {
+                "lower_step_size": 0.34375,
+                "upper_step_size": 0.078125,
+                "offset": 2.75,
+                "neumann_terms": 4,
+            },
+        ),
+        _NOISY,
+        {"x": ("y",)},
+    ),
+    "StocBiO": Method(
+        _catalogue(stocbio.CATALOGUE),
+        (
+            {
+                "lower_step_size": 0.1875,
+                "upper_step_size": 0.078125,
+                "lower_steps": 3,
+                "lower_batch": 2,
+                "upper_batch": 3,
+                "neumann_terms": 4,
+            },
+            {
+                "lower_step_size": 0.15625,
+                "upper_step_size": 0.109375,
+                "lower_steps": 2,
+                "lower_batch": 3,
+                "upper_batch": 2,
+                "neumann_terms": 4,
+            },
+        ),
+        _NOISY,
+        {"x": ("y",)},
+    ),
+    "MASOBA": Method(
+        _catalogue(masoba.CATALOGUE),
+        (
+            {
+                "lower_step_size": 0.1875,
+                "linear_step_size": 0.15625,
+                "momentum": 0.8125,
+                "upper_step_size": 0.109375,
+            },
+            {
+                "lower_step_size": 0.125,
+                "linear_step_size": 0.21875,
+                "momentum": 0.71875,
+                "upper_step_size": 0.078125,
+            },
+        ),
+        _NOISY,
+    ),
+    "BOREP": Method(
+        _catalogue(borep.CATALOGUE),
+        (
+            {
+                "lower_step_size": 0.1875,
+                "linear_step_size": 0.15625,
+                "momentum": 0.8125,
+                "upper_step_size": 0.046875,
+                "period": 3,
+                "lower_steps": 3,
+            },
+            {
+                "lower_step_size": 0.125,
+                "linear_step_size": 0.21875,
+                "momentum": 0.71875,
+                "upper_step_size": 0.0703125,
+                "period": 2,
+                "lower_steps": 2,
+            },
+        ),
+        _NOISY,
+        {"x": ("momentum",)},
     ),
 }
 
