@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
-from accbo.conformance import check
+from accbo._arrays import to_host
+from accbo.cli import main
+from accbo.conformance import check, from_function
+from accbo.conformance.build import FOLDER, _differing
+from accbo.conformance.cases import norms
+from accbo.conformance.check import named_checks, select
+from accbo.conformance.files import VectorError, lint, observations, read_results, read_vectors
+from accbo.conformance.generate import exact, make, run
 from accbo.conformance.judge import judge
-from accbo.conformance.method_groups import other_methods
-from accbo.conformance.methods import catalogue
+from accbo.conformance.method_groups import method_groups, other_methods
+from accbo.conformance.methods import METHODS, catalogue
+from accbo.conformance.namespaces import like
 from accbo.conformance.observation import Observation
 from accbo.conformance.observe import Runner
 from accbo.conformance.replay import shown
 from accbo.conformance.report import PASS
 from accbo.conformance.variants import resume
-from accbo.conformance.vector import load
+from accbo.conformance.vector import METHODS as EVERY
+from accbo.conformance.vector import as_fields, as_state, encode, file_of, load
+from tests.backends import need
+from tests.hand_written import factory
 
 OTHERS = other_methods()
 FAULTS = [(method, name) for method in OTHERS for name in catalogue(method)]
@@ -81,8 +95,8 @@ def test_the_reference_conforms_on_every_case(method: str) -> None:
 @pytest.mark.parametrize(("method", "name"), FAULTS)
 def test_every_fault_is_rejected_and_named(method: str, name: str) -> None:
     fault = catalogue(method)[name]
-    factory = implementation(lambda a: [one(a) for one in fault.variants(a)[0]], method)
-    seen = observed(factory)
+    made = implementation(lambda a: [one(a) for one in fault.variants(a)[0]], method)
+    seen = observed(made)
     for given, joint in ((seen, {}), (list(map(only_x, seen)), JOINT_IN_X)):
         found = judge(given, implementation="mine")
         assert found.exit_code == 1
@@ -102,12 +116,361 @@ def test_every_way_to_make_a_fault_is_named(method: str, name: str) -> None:
     fault = catalogue(method)[name]
     typical = load(method=method)[0].algorithm
     for index in range(1, len(fault.variants(typical))):
-        factory = implementation(
+        made = implementation(
             lambda a, index=index: [one(a) for one in fault.variants(a)[index]],  # type: ignore[misc]
             method,
         )
-        runner = Runner(factory, "numpy")
+        runner = Runner(made, "numpy")
         vectors = [vector for vector in load(method=method) if vector.kind == "trajectory"]
         found = judge([o for v in vectors for o in runner.observe(v)], implementation="mine")
         assert found.exit_code == 1
         assert (name,) in found.names, index
+
+
+# --- arrangements that are the same mathematics ------------------------------------------------
+
+
+@pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.parametrize("seed", range(10))
+def test_no_rearrangement_is_accused(method: str, seed: int) -> None:
+    """Hand-written loops: other sums, work in place, one replicate after the other."""
+    found = check(factory(method, seed), on_fail="return")
+    assert found.conforms, found.text(3)
+    assert found.counts[PASS] > len(load(method=method))
+    assert found.names == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name", "methods"),
+    [
+        ("sign", "sign of the implicit term", OTHERS),
+        ("leak", "upper gradient leaks", OTHERS),
+        ("no zeroing", "no zeroing between inner steps", ["BOREP", "VRBO", "StocBiO"]),
+        ("another index", "control variate from another index", ["SABA"]),
+        ("another q", "different random index at the two points", ["SUSTAIN"]),
+        ("two old", "two-iterations-old momentum", ["SUSTAIN"]),
+        ("old is new", "old point copied after the step", ["SUSTAIN"]),
+        ("blind", "first difference does not see x move", ["VRBO"]),
+    ],
+)
+def test_a_mistake_in_the_hand_written_loops_is_named(
+    wrong: str, name: str, methods: list[str]
+) -> None:
+    """Programs that share nothing with the catalogue's."""
+    for method in methods:
+        found = check(factory(method, 5, wrong), on_fail="return")
+        assert found.exit_code == 1
+        assert found.names == ((name,),), method
+        assert found.algorithm == method
+
+
+def test_what_is_in_no_catalogue_is_located_and_not_named() -> None:
+    found = check(factory("TTSA", 5, "two steps"), on_fail="return")
+    assert found.exit_code == 1
+    assert found.names == ()
+    assert found.offending == ("y",)
+    assert "no mistake of the catalogue reproduces these numbers" in found.text()
+
+
+@pytest.mark.parametrize(
+    ("method", "field"),
+    [
+        ("SLIP", "z"),
+        ("SLIP", "x"),
+        ("SABA", "tables.hvp_lower.mean"),
+        ("SUSTAIN", "lower_momentum"),
+        ("VRBO", "estimate"),
+    ],
+)
+def test_a_wrong_field_is_located(method: str, field: str) -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        fields = as_fields(algorithm.step(problem, state, sample))
+        fields[field] = fields[field] * (1 + 1e-9)
+        return as_state(method, fields, state.iteration + 1)
+
+    found = check(from_function(step, batched=True, algorithm=method), on_fail="return")
+    assert found.exit_code == 1
+    assert found.names == ()
+    assert field in found.offending
+
+
+# --- which algorithm ------------------------------------------------------------------------
+
+
+def right(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+    return algorithm.step(problem, state, sample)
+
+
+def test_the_oracle_knows_all_nine() -> None:
+    assert set(METHODS) == set(EVERY)
+    assert len(METHODS) == 9
+
+
+def test_the_catalogues_hold_what_was_found_in_published_code() -> None:
+    found = {
+        "SABA": ["control variate from another index"],
+        "SUSTAIN": [
+            "two-iterations-old momentum",
+            "old point copied after the step",
+            "different random index at the two points",
+        ],
+        "StocBiO": ["no zeroing between inner steps", "series from q = 1"],
+        "BOREP": ["no zeroing between inner steps", "norm per block"],
+        "MASOBA": ["upper gradient leaks", "updates one after the other"],
+        "VRBO": ["first difference does not see x move", "two-iterations-old estimate"],
+        "TTSA": ["random term without Q"],
+    }
+    for method, names in found.items():
+        assert all(catalogue(method)[name].found for name in names), method
+    for method, name in FAULTS:
+        fault = catalogue(method)[name]
+        assert fault.name == name
+        assert all((fault.part, fault.wrong, fault.right, fault.later))
+        assert {"upper gradient leaks", "sign of the implicit term"} <= set(catalogue(method))
+
+
+@pytest.mark.parametrize("name", ["SUSTAN", "sustain", "Sustain"])
+def test_an_unknown_algorithm_is_answered_with_the_nearest(name: str) -> None:
+    message = rf"there is no algorithm '{name}'; did you mean SUSTAIN\? Known: AccBO, SLIP"
+    with pytest.raises(ValueError, match=message):
+        check(from_function(right), algorithm=name)
+    with pytest.raises(ValueError, match=message):
+        check(from_function(right, algorithm=name))
+    with pytest.raises(ValueError, match=message):
+        catalogue(name)
+
+
+def test_the_published_spelling_is_understood() -> None:
+    with pytest.raises(ValueError, match=r"did you mean MASOBA\?"):
+        check(from_function(right), algorithm="MA-SOBA")
+    with pytest.raises(ValueError, match=r"did you mean BOREP\?"):
+        check(from_function(right), algorithm="BO-REP")
+
+
+def test_the_argument_wins_over_the_factory() -> None:
+    made = from_function(right, batched=True, algorithm="SLIP")
+    assert check(made).algorithm == "SLIP"
+    assert check(made, algorithm="TTSA").algorithm == "TTSA"
+
+
+def test_a_nested_state_is_read_as_dotted_names() -> None:
+    found = check(from_function(right, batched=True, algorithm="SABA"))
+    assert found.not_shown == ()
+    assert "tables.grad_y_lower.stored" in load(method="SABA")[0].fields
+
+
+def test_pytest_asks_the_factory_for_its_algorithm() -> None:
+    made = [name for name, _ in named_checks(from_function(right, algorithm="TTSA"))]
+    assert made
+    assert all(name.startswith("ttsa-") for name in made)
+
+
+TARGET = """
+from accbo.conformance import from_function
+
+def step(problem, algorithm, state, sample):
+    {line}
+
+slip = from_function(step, batched=True, algorithm="SLIP")
+plain = from_function(step, batched=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["slip", "plain"])
+def test_the_command_line(how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / f"mine_{how}.py"
+    target.write_text(TARGET.format(line="return algorithm.step(problem, state, sample)"))
+    options = [] if how == "slip" else ["--algorithm", "SLIP"]
+    out = tmp_path / "report.json"
+    assert main(["conform", f"{target}:{how}", *options, "--json", str(out)]) == 0
+    assert "SLIP, case set 1" in capsys.readouterr().out
+    assert json.loads(out.read_text())["algorithm"] == "SLIP"
+    assert main(["explain", f"{target}:{how}", *options]) == 0
+    assert "slip-trajectory-nonquadratic-2x3/0, iteration 1: SLIP" in capsys.readouterr().out
+    assert main(["conform", f"{target}:{how}", "--algorithm", "SLIPP"]) == 2
+    assert "did you mean SLIP?" in capsys.readouterr().err
+
+
+def test_the_command_line_names_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "after = algorithm.step(problem, state, sample); return after._replace(x=state.x - "
+    line += "algorithm.upper_step_size * after.momentum)"
+    target = tmp_path / "mine_wrong.py"
+    target.write_text(TARGET.format(line=line))
+    assert main(["conform", f"{target}:slip", "--fast"]) == 1
+    said = capsys.readouterr().out
+    assert "matches “no normalisation”" in said
+    assert f"accbo explain {target}:slip --algorithm SLIP --check slip-" in said
+
+
+def test_the_command_line_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faults", "--algorithm", "SABA"]) == 0
+    assert "control variate from another index" in capsys.readouterr().out
+    assert main(["faults", "--algorithm", "SABA", "table row not stored"]) == 0
+    assert "mean and rows drift apart" in capsys.readouterr().out
+    assert main(["faults", "--algorithm", "SABA", "stale sample"]) == 2
+    assert "accbo faults --algorithm SABA lists them" in capsys.readouterr().err
+    assert main(["vectors", "list", "--algorithm", "SABA", "--fault", "mean missing"]) == 0
+    assert capsys.readouterr().out.startswith("saba-trajectory-finite-sum-2x3-terms/0")
+    assert main(["vectors", "generate", "--algorithm", "TTSA", "--check"]) == 0
+    assert "as the generator makes it" in capsys.readouterr().out
+
+
+# --- the vectors ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_the_files_are_small_and_the_linter_has_nothing_to_say(method: str) -> None:
+    path = FOLDER / file_of(method)
+    assert path.stat().st_size <= 150_000
+    assert lint([path], whole=True) == []  # among other things: every fault in three vectors
+    document = json.loads(path.read_text(encoding="utf-8"))
+    schema = json.loads((FOLDER.parent / "method_vectors.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(document)
+    assert [encode(vector) for vector in read_vectors(path)] == document["vectors"]
+    assert {vector["algorithm"]["name"] for vector in document["vectors"]} == {method}
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_the_vectors_are_generic(method: str) -> None:
+    vectors = load(method=method)
+    for setting in METHODS[method].settings:
+        assert not {0, 0.5, 1} & {v for v in setting.values() if isinstance(v, float)}
+    for vector in vectors:
+        assert vector.problem.upper_noise
+        assert getattr(vector.algorithm, "neumann_terms", 4) == 4
+        assert getattr(vector.algorithm, "neumann_scale", 2.0) != 1
+    sizes = {(vector.problem.d_x, vector.problem.d_y) for vector in vectors}
+    assert sizes == {(2, 3), (3, 2) if method == "SABA" else (3, 4)}
+    assert any(vector.replicates for vector in vectors)
+    assert sum(vector.kind == "trajectory" for vector in vectors) >= 3
+    assert any(vector.fast for vector in vectors)
+    assert len(select(fast=True, algorithm=method)) < len(vectors)
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_the_shipped_vectors_are_those_of_the_generator(method: str) -> None:
+    shipped = {vector.id: encode(vector) for vector in load(method=method)}
+    for group in method_groups(method)[-2:]:
+        made = {f"{group.slug}/{n}": encode(make(group, n)) for n in range(group.count)}
+        assert _differing({name: shipped[name] for name in made}, made) == []
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_fifty_digits_are_enough_and_are_used(method: str) -> None:
+    vector = load(method=method)[0]
+    few = exact(vector, 10)
+    for fifty, sixty in zip(vector.expected, exact(vector, 60), strict=True):
+        for name in vector.fields:
+            np.testing.assert_array_equal(fifty[name], sixty[name])
+    assert any(np.any(a["x"] != b["x"]) for a, b in zip(vector.expected, few, strict=True))
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict", "torch"])
+@pytest.mark.parametrize("method", OTHERS)
+def test_errors_of_the_libraries_stay_within_tolerances(method: str, name: str) -> None:
+    need(name)
+    ratios = []
+    for vector in load(method=method):
+        states = run(vector, like(name))
+        reference = zip(vector.expected, vector.tolerance, strict=True)
+        for state, (expected, tolerance) in zip(states, reference, strict=True):
+            for field, value in as_fields(state).items():
+                error = norms(to_host(value) - expected[field])
+                assert np.all(error <= tolerance[field]), (vector.id, field)
+                ratios += list(np.ravel(error / np.where(error > 0, tolerance[field], 1.0)))
+    print(f"{name}: median {np.median(ratios):.4f}, largest {np.max(ratios):.4f}")
+    assert np.max(ratios) > 0.01  # the tolerances are not far from what is seen
+
+
+# --- files from outside -----------------------------------------------------------------------
+
+
+def document(method: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / file_of(method)).read_text(encoding="utf-8"))
+    return found
+
+
+def changed(values: Any, path: Sequence[Any], value: Any) -> Any:
+    """``values`` with another value at ``path``."""
+    place = values
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["algorithm"], "SABBA", "Expected `str` matching regex"),
+        (["vectors", 0, "algorithm", "name"], "SLIP", "it is of SLIP"),
+        (["vectors", 0, "algorithm", "lower_step_size"], -1.0, "lower_step_size must lie in"),
+        (["vectors", 0, "algorithm", "period"], 3, "the hyper-parameters of SABA do not fit"),
+        (["vectors", 0, "flags", 0], "stale", "unknown flags 'stale'"),
+        (["vectors", 0, "samples", 0, "upper", "index"], [9], r"integers in \[0, 8\)"),
+        (["vectors", 0, "expected", 0, "x"], [1.0], r"x: expected shape \(2,\), got \(1,\)"),
+        (["vectors", 0, "expected", 0, "tables.z.mean"], [1.0], "a state holds"),
+        (
+            ["vectors", 0, "tolerance", 0, "tables.hvp_lower.stored"],
+            [1.0],
+            r"expected shape \(8,\)",
+        ),
+        (["vectors", 1, "state", "tables.hvp_lower.stored"], [[1.0, 2.0, 3.0]], r"shape \(8, 3\)"),
+        (["vectors", 1, "state", "y"], [1.0], r"y: expected shape \(3,\), got \(1,\)"),
+        (["vectors", 1, "state", "z"], [1.0], r"z: expected shape \(3,\), got \(1,\)"),
+        (["vectors", 1, "state", "y"], [[1.0], [2.0, 3.0]], "y: expected numbers of shape"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_with_a_sentence(
+    path: Sequence[Any], value: Any, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "saba.json"
+    file.write_text(json.dumps(changed(document("SABA"), path, value)), encoding="utf-8")
+    with pytest.raises(VectorError, match=message):
+        read_vectors(file)
+
+
+def results(method: str, **changes: Any) -> dict[str, Any]:
+    """A results file of the expected values."""
+    shown = {
+        vector.id: [{k: v.tolist() for k, v in state.items()} for state in vector.expected]
+        for vector in load(method=method)
+    }
+    head = {"format": "accbo-results/1", "set": 1, "implementation": "expected"}
+    return {**head, "algorithm": method, "results": shown, **changes}
+
+
+def judged(values: Any, folder: Path) -> Any:
+    path = folder / "results.json"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    found = read_results(path)
+    return judge(observations(found), implementation=found.implementation)
+
+
+@pytest.mark.parametrize("method", ["SABA", "VRBO"])
+def test_results_of_another_language_are_judged(method: str, tmp_path: Path) -> None:
+    values = results(method)
+    schema = json.loads((FOLDER.parent / "method_results.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(values)
+    found = judged(values, tmp_path)
+    assert found.conforms
+    assert found.algorithm == method
+    assert set(found.counts) == {PASS}
+    assert main(["vectors", "verify", str(tmp_path / "results.json")]) == 0
+    first = next(iter(values["results"]))
+    values["results"][first][0]["x"][0] += 1e-9
+    assert judged(values, tmp_path).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"y": [1.0, 2.0, 3.0]}, "x must be there"),
+        ({"x": [1.0, 2.0], "momentum": [1.0]}, "x must be there, and any of x, y, z, tables"),
+        ({"x": [1.0]}, "1 elements where 2 belong"),
+    ],
+)
+def test_results_that_do_not_fit_are_refused(state: Any, message: str, tmp_path: Path) -> None:
+    name = "saba-step-finite-sum-2x3-terms/0"
+    with pytest.raises(VectorError, match=message):
+        judged(results("SABA", results={name: [state]}), tmp_path)

@@ -61,21 +61,23 @@ def _offending(usable: Sequence[Observation]) -> tuple[tuple[str, ...], str]:
         return (), ""
     vector = failing[0].vector
     single = [one for one in failing if one.mode in ("step", "forced")]
-    found = {name for one in single for name in _local(one)}
+    found = {name for one in single for _, names in _wrong(one) for name in names}
     if found:
         return tuple(name for name in vector.fields if name in found), ""
-    first = [next(filter(departs, departures(one))) for one in failing]
-    names = tuple(name for name in vector.fields if name in {each.quantity for each in first})
-    if all(each.iteration == 0 for each in first):
+    first = [_wrong(one)[0] for one in failing]
+    names = tuple(name for name in vector.fields if any(name in each for _, each in first))
+    if all(iteration == 0 for iteration, _ in first):
         return names, "only in the start: warm start, or iteration 0"
     return names, "only in trajectories: something is carried that is not in the state"
 
 
-def _local(observation: Observation) -> Iterator[str]:
-    """What is wrong after a single step, unless it follows from something that is wrong too."""
+def _wrong(observation: Observation) -> list[tuple[int, set[str]]]:
+    """The iterations after which something is wrong, and what; but not what follows from it."""
     follows = METHODS[observation.vector.method].follows
     wrong: dict[int, set[str]] = {}
     for found in filter(departs, departures(observation)):
         wrong.setdefault(found.iteration, set()).add(found.quantity)
-    for names in wrong.values():
-        yield from (name for name in names if not names.intersection(follows.get(name, ())))
+    return [
+        (t, {name for name in names if not names.intersection(follows.get(name, ()))})
+        for t, names in wrong.items()
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._arrays import leaves, map_arrays
 from accbo.conformance.namespaces import move_to
 from accbo.conformance.variants import Beside, resume, rows_kept
 from accbo.conformance.vector import ACCBO, Vector, as_fields
@@ -47,7 +48,8 @@ def replay(
     """The states of ``algorithms`` after each iteration of ``vector``.
 
     Where there are several algorithms, a hidden draw decides which of them makes a step: the
-    one that comes closest to ``target``, or each in turn without one.
+    one that comes closest to ``target``, or each in turn without one. Beside AccBO every
+    replicate has a draw of its own.
     """
     with np.errstate(all="ignore"):  # a mistake may diverge
         return list(replaying(algorithms, vector, mode, target))
@@ -94,7 +96,11 @@ def _states(
             state = resume(first, vector.before(index))
         at = vector.first_iteration + index + (0 if mode == "step" else 1)
         given = timed(first, at, sample) if vector.method == ACCBO else sample
-        state = _closest([a.step(vector.problem, state, given) for a in algorithms], target, made)
+        states = [a.step(vector.problem, state, given) for a in algorithms]
+        if len(states) > 1 and target is not None and vector.replicates and vector.method != ACCBO:
+            state = _closest_each(states, target[made], vector.replicates)
+        else:
+            state = _closest(states, target, made)
         yield shown(state)
         made += 1
 
@@ -129,3 +135,25 @@ def _closest(states: Sequence[Any], target: Sequence[Shown] | None, index: int) 
         return max(gaps) if np.all(np.isfinite(gaps)) else np.inf
 
     return min(states, key=distance)
+
+
+def _closest_each(states: Sequence[Any], target: Shown, replicates: tuple[int, ...]) -> Any:
+    """Of every replicate the state that comes closest."""
+
+    def distance(state: Any) -> np.ndarray:
+        arrays = shown(state)
+        gaps = [
+            np.abs(arrays[name] - value).reshape(*replicates, -1) for name, value in target.items()
+        ]
+        return np.nan_to_num(np.max(np.concatenate(gaps, axis=-1), axis=-1), nan=np.inf)
+
+    which = np.argmin([distance(state) for state in states], axis=0)
+    others = [leaves(state) for state in states[1:]]
+
+    def pick(leaf: np.ndarray) -> np.ndarray:
+        for number, other in enumerate(others, start=1):
+            chosen = (which == number).reshape(*replicates, *(1,) * (leaf.ndim - len(replicates)))
+            leaf = np.where(chosen, next(other), leaf)
+        return leaf
+
+    return map_arrays(pick, states[0])

@@ -389,39 +389,34 @@ def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
         algorithm = getattr(algorithms, method)(**given)
     except TypeError as error:
         raise ValueError(f"the hyper-parameters of {method} do not fit: {error}") from None
-    replicates, known = tuple(values["replicates"]), {}
+    replicates, known, iteration = tuple(values["replicates"]), {}, 1
+    shapes = _state_shapes(algorithm, problem, replicates)
+
+    def arrays(given: Mapping[str, Any], drop: int = 0) -> dict[str, np.ndarray]:
+        if set(given) != set(shapes):
+            raise ValueError(f"a state holds {sorted(given)} where {sorted(shapes)} are expected")
+        made = {}
+        for name, shape in shapes.items():
+            try:
+                made[name] = _array(given[name], shape[: len(shape) - drop])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return made
+
     if values["kind"] == "step":
         before = dict(values["state"])
         iteration = before.pop("iteration")
-        known["state"] = as_state(method, _shaped(before, fields_of(method)), iteration)
-        shapes = {name: array.shape for name, array in as_fields(known["state"]).items()}
+        known["state"] = as_state(method, arrays(before), iteration)
     else:
-        iteration, start = 1, values["start"]
-        layout = algorithm.draw_start(problem, _count(start["warm_start"]), values["start_samples"])
+        count = [_count(values["start"]["warm_start"]), values["start_samples"]]
+        layout = algorithm.draw_start(problem, *count)
         known["x"] = _array(values["x"], (*replicates, problem.d_x))
         known["y"] = _array(values["y"], (*replicates, problem.d_y))
-        known["start"] = _fill(layout, start, replicates)
-        shapes = {
-            name: array.shape
-            for name, array in as_fields(
-                algorithm.init(problem, known["x"], known["y"], known["start"])
-            ).items()
-        }
+        known["start"] = _fill(layout, values["start"], replicates)
     samples = [
         _fill(algorithm.draw(problem, algorithm.refreshes(iteration + index)), sample, replicates)
         for index, sample in enumerate(values["samples"])
     ]
-
-    def arrays(given: Mapping[str, Any], drop: int) -> dict[str, np.ndarray]:
-        found = _shaped(given, fields_of(method))
-        for name, array in found.items():
-            wanted = shapes[name][: len(shapes[name]) - drop]
-            if array.shape != wanted:
-                raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
-        return found
-
-    if shapes["x"] != (*replicates, problem.d_x) or shapes["y"] != (*replicates, problem.d_y):
-        raise ValueError(f"x and y have shapes {shapes['x']} and {shapes['y']}")
     return Vector(
         id=values["id"],
         since=values["since"],
@@ -430,7 +425,7 @@ def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
         algorithm=algorithm,
         dtype=values["dtype"],
         samples=tuple(samples),
-        expected=tuple(arrays(expected, 0) for expected in values["expected"]),
+        expected=tuple(arrays(expected) for expected in values["expected"]),
         tolerance=tuple(arrays(tolerance, 1) for tolerance in values["tolerance"]),
         problem_name=values["problem"],
         line=values["line"],
@@ -443,17 +438,22 @@ def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
     )
 
 
-def _shaped(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Arrays under ``names``, of the shapes that they are written in."""
-    if set(given) != set(names):
-        raise ValueError(f"a state holds {sorted(given)} where {sorted(names)} are expected")
-    found = {}
-    for name in names:
-        try:
-            found[name] = np.asarray(given[name], dtype=np.float64)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"{name}: expected numbers in nested lists of one length") from None
-    return found
+def _state_shapes(
+    algorithm: Any, problem: Any, replicates: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of a state's arrays by dotted name: those after iteration 0 on zeros."""
+
+    def zeros(layout: Any) -> Any:
+        if isinstance(layout, Draw):
+            kind = np.int64 if layout.noise.law == "index" else np.float64
+            return np.zeros((*layout.leading, *replicates, *layout.noise.shape), kind)
+        if isinstance(layout, Mapping):
+            return {key: zeros(part) for key, part in layout.items()}
+        return type(layout)(*map(zeros, layout))
+
+    x, y = (np.zeros((*replicates, size)) for size in (problem.d_x, problem.d_y))
+    state = algorithm.init(problem, x, y, zeros(algorithm.draw_start(problem, 0, 1)))
+    return {name: tuple(array.shape) for name, array in as_fields(state).items()}
 
 
 def _lists(tree: Any) -> Any:
