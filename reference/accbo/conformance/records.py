@@ -278,7 +278,9 @@ MethodSample = Annotated[dict[Field, Parts], Meta(min_length=1, max_length=10)]
 MethodFields = Annotated[dict[FieldPath, Numbers], Meta(min_length=2, max_length=40)]
 MethodTolerances = Annotated[dict[FieldPath, Tolerance], Meta(min_length=2, max_length=40)]
 # the hyper-parameters, and the name of the algorithm that has them
-MethodSettings = Annotated[dict[Field, float | int | str | None], Meta(min_length=1, max_length=20)]
+MethodSettings = Annotated[
+    dict[Field, float | Count | str | None], Meta(min_length=1, max_length=20)
+]
 
 
 class MethodDifficultyRecord(Record):

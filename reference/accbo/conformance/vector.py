@@ -441,7 +441,12 @@ def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
 def _state_shapes(
     algorithm: Any, problem: Any, replicates: tuple[int, ...]
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes of a state's arrays by dotted name: those after iteration 0 on zeros."""
+    """The shapes of a state's arrays by dotted name: those after iteration 0 on zeros.
+
+    Counts are replaced by 1: nothing large is made of a number in a file.
+    """
+    counts = {name: 1 for name, value in vars(algorithm).items() if isinstance(value, int)}
+    algorithm = dataclasses.replace(algorithm, **counts)
 
     def zeros(layout: Any) -> Any:
         if isinstance(layout, Draw):

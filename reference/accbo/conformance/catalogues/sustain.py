@@ -114,7 +114,7 @@ class Ruled(Variant):
             for level, r in zip(BOTH, (lower, upper), strict=True)
         )
         after = a._advance(inner._replace(lower_momentum=u, momentum=m))
-        return Beside(after, (below(*new), above(*new)))
+        return Beside(after, (below(*new), above(*new)) if self.remembers else state.memory)
 
 
 def _rules(*rules: Rule) -> list[Change]:
