@@ -25,7 +25,7 @@ from accbo.conformance.generate import exact, make, run
 from accbo.conformance.judge import judge
 from accbo.conformance.method_groups import method_groups, other_methods
 from accbo.conformance.methods import METHODS, catalogue
-from accbo.conformance.namespaces import like
+from accbo.conformance.namespaces import like, move_to
 from accbo.conformance.observation import Observation
 from accbo.conformance.observe import Runner
 from accbo.conformance.replay import shown
@@ -173,6 +173,20 @@ def test_what_is_in_no_catalogue_is_located_and_not_named() -> None:
     assert found.names == ()
     assert found.offending == ("y",)
     assert "no mistake of the catalogue reproduces these numbers" in found.text()
+
+
+@pytest.mark.parametrize("method", ["SLIP", "SABA", "VRBO"])
+def test_single_precision_inside_is_named(method: str) -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        single, double = (np.zeros(1, dtype) for dtype in (np.float32, np.float64))
+        given = (move_to(part, single) for part in (problem, state, sample))
+        after = algorithm.step(*given)
+        assert after.x.dtype == np.float32
+        return move_to(after, double)
+
+    found = check(from_function(step, batched=True, algorithm=method), on_fail="return")
+    assert found.exit_code == 1
+    assert found.names == (("silent float32",),)
 
 
 @pytest.mark.parametrize(

@@ -136,12 +136,17 @@ def _same_twice(runner: Runner, first: Observation) -> Check:
 
 
 def named_checks(
-    factory: Any, *, namespace: str | None = None, fast: bool = False, cases: int = SET
+    factory: Any,
+    *,
+    algorithm: str | None = None,
+    namespace: str | None = None,
+    fast: bool = False,
+    cases: int = SET,
 ) -> Iterator[tuple[str, Callable[[], Check]]]:
     """The name of every check, and the function that makes it."""
     namespace = namespace or getattr(factory, "namespace", None) or "numpy"
     runner = Runner(factory, namespace)
-    vectors = select(cases, fast, declared(factory))
+    vectors = select(cases, fast, declared(factory, algorithm))
 
     def make(vector: Vector, mode: str) -> Callable[[], Check]:
         return lambda: check_one(runner.run(vector, mode))
@@ -154,6 +159,7 @@ def named_checks(
 def parametrize(
     factory: Any,
     *,
+    algorithm: str | None = None,
     namespace: str | None = None,
     fast: bool = False,
     cases: int = SET,
@@ -178,7 +184,9 @@ def parametrize(
         marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason is not None else []
         return pytest.param(run, id=name, marks=marks)
 
-    offered = named_checks(factory, namespace=namespace, fast=fast, cases=cases)
+    offered = named_checks(
+        factory, algorithm=algorithm, namespace=namespace, fast=fast, cases=cases
+    )
     made = [case(name, run) for name, run in offered]
     if expected:
         raise ValueError(f"expected_failures names checks that do not exist: {sorted(expected)}")

@@ -14,6 +14,7 @@ from accbo.conformance.method_variants import (
     Again,
     AverageRule,
     CrossAtZero,
+    InFloat32,
     LateLeak,
     Leak,
     Mirrored,
@@ -33,6 +34,7 @@ from accbo.upper import gradient_step, normalized_step
 LOWER, UPPER, IMPLICIT = "lower level", "upper step", "implicit term"
 MOMENTUM, LINEAR, SAMPLES = "momentum", "linear system", "samples"
 CLEANING = "AccBO's released experiments, data cleaning"
+_BOOLEANS = (False, True)
 AUC = "AccBO's released experiments, deep AUC"
 
 
@@ -63,6 +65,19 @@ def no_warm_start() -> Fault:
         "the first hypergradients are taken far from y*(x)",
         ColdStart,
         where=f"{CLEANING}, accbo.py:51-74",
+    )
+
+
+def single_precision() -> Fault:
+    """float32 on the way."""
+    return fault(
+        "silent float32",
+        "numerics",
+        "single precision on the way",
+        "float64 throughout where the arrays are float64",
+        "progress stops where steps fall below 1e-7 of x",
+        by(InFloat32),
+        by(InFloat32, True),
     )
 
 
@@ -183,6 +198,8 @@ def _unit(old: Array, new: Array, weight: float) -> Array:
 
 def averages(right: str, move: Step | None) -> list[Fault]:
     """What is done to a moving average; ``move`` as in ``AverageRule``."""
+    # where x does not wait for the average, the older one may be in the recursion alone
+    more = [] if move else [by(TwoOld, ("momentum",), zero, ("momentum",)) for zero in _BOOLEANS]
 
     def rule(of: Step) -> Change:
         return by(AverageRule, of, move)
@@ -220,11 +237,13 @@ def averages(right: str, move: Step | None) -> list[Fault]:
             "E[h/‖h‖] does not point along ∇Φ under skewed noise: the limit is not stationary",
             rule(_unit),
         ),
-        two_old(right, ("momentum",)),
+        two_old(right, ("momentum",), more=more),
     ]
 
 
-def two_old(right: str, *choices: tuple[str, ...], where: str = "") -> Fault:
+def two_old(
+    right: str, *choices: tuple[str, ...], where: str = "", more: Sequence[Change] = ()
+) -> Fault:
     """An average that is one iteration too old."""
     first: list[Change] = [by(TwoOld, names) for names in choices]
     return fault(
@@ -235,6 +254,7 @@ def two_old(right: str, *choices: tuple[str, ...], where: str = "") -> Fault:
         "two interleaved recursions: every other sample is ignored in each",
         *first,
         *(by(TwoOld, names, True) for names in choices),
+        *more,
         where=where or f"{CLEANING}, sustain.py:90-92",
     )
 

@@ -123,7 +123,7 @@ def diagnose(observations: Sequence[Observation]) -> Diagnosis:
         for where, part, candidates in _attempts(search, usable, failing, blamed):
             found = fitting(candidates, part)
             if found is None and search is _singles:
-                found = _by_elimination(part, failing) or _single_precision(part, failing)
+                found = _by_elimination(part, failing) or single_precision(part, failing)
             if found:
                 return Diagnosis(None, found._replace(where=where), offending, remark)
     return Diagnosis(None, None, offending, remark)
@@ -402,9 +402,7 @@ def _unit_step(observation: Observation) -> bool:
     return bool(np.all(np.abs(lengths - eta) <= 1e-6 * eta))
 
 
-def _single_precision(
-    usable: Sequence[Observation], failing: Sequence[Observation]
-) -> Named | None:
+def single_precision(usable: Sequence[Observation], failing: Sequence[Observation]) -> Named | None:
     """Numbers that are all exact in float32, off by float32's roundings, in float64 cases alone."""
     doubles = [one for one in usable if one.vector.dtype == "float64"]
     wrong = [one for one in failing if one.vector.dtype == "float64"]

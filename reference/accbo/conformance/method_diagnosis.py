@@ -1,7 +1,7 @@
 """Which known mistake of an algorithm beside AccBO reproduces an implementation's own numbers.
 
 The search is that of ``diagnosis``, without what is AccBO's alone: its conventions, two mistakes
-at once, and the rules where no replay can decide.
+at once, and a sample of one's own at the old point.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from accbo.conformance.diagnosis import (
     fitting,
     informative,
     short,
+    single_precision,
     surviving,
 )
 from accbo.conformance.fault import Choices, Fault
@@ -34,6 +35,7 @@ def diagnose_method(observations: Sequence[Observation]) -> Diagnosis:
     if not failing:
         return Diagnosis(None, None, offending, remark)
     found = fitting(surviving(_candidates(failing[0].vector), failing), usable)
+    found = found or single_precision(usable, failing)
     return Diagnosis(None, found, offending, remark)
 
 

@@ -146,10 +146,14 @@ class LateLeak(Variant):
 
 @dataclass(frozen=True)
 class TwoOld(Variant):
-    """Some fields enter an iteration as they were one iteration earlier."""
+    """Some fields enter an iteration as they were one iteration earlier.
+
+    What comes of it is kept of the fields ``only``, of all of them without any.
+    """
 
     names: tuple[str, ...]
     from_zero: bool = False
+    only: tuple[str, ...] = ()
     remembers = True
 
     def _kept(self, state: Any) -> dict[str, Array]:
@@ -169,7 +173,11 @@ class TwoOld(Variant):
     def step(self, problem: Any, state: Any, sample: Any) -> Any:
         """Iteration t with the older fields."""
         old = state.inner._replace(**state.memory)
-        return Beside(self.algorithm.step(problem, old, sample), self._kept(state.inner))
+        after = self.algorithm.step(problem, old, sample)
+        if self.only:
+            right = self.algorithm.step(problem, state.inner, sample)
+            after = right._replace(**{name: getattr(after, name) for name in self.only})
+        return Beside(after, self._kept(state.inner))
 
 
 @dataclass(frozen=True)
@@ -208,6 +216,30 @@ class Mirrored(Variant):
         after = self.algorithm.step(problem, state, sample)
         turned = 2 * getattr(state, self.name) - getattr(after, self.name)
         return after._replace(**{self.name: turned})
+
+
+@dataclass(frozen=True)
+class InFloat32(Variant):
+    """The state after every iteration is rounded to single precision, or x alone is."""
+
+    x_alone: bool = False
+
+    def _rounded(self, state: Any) -> Any:
+        def single(array: Array) -> Array:
+            xp = namespace(array)
+            return xp.astype(xp.astype(array, xp.float32), array.dtype)
+
+        if self.x_alone:
+            return state._replace(x=single(state.x))
+        return map_arrays(single, state)
+
+    def init(self, problem: Any, x: Array, y: Array, start: Start) -> Any:
+        """Iteration 0, rounded."""
+        return self._rounded(self.algorithm.init(problem, x, y, start))
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        """Iteration t, rounded."""
+        return self._rounded(self.algorithm.step(problem, state, sample))
 
 
 # --- the upper level ----------------------------------------------------------------------------

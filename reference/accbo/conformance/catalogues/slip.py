@@ -28,4 +28,5 @@ CATALOGUE = (
     common.leak(_Y, upper="upper_y"),
     common.shared_batch(_Y),
     common.no_warm_start(),
+    common.single_precision(),
 )

@@ -187,4 +187,5 @@ CATALOGUE = (
     common.leak(_Y, _by(Way(leaks=True)), late=False),
     common.shared_batch(_Y, by(OnSample, _lower_from_above)),
     common.no_warm_start(),
+    common.single_precision(),
 )

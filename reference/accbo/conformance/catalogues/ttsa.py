@@ -180,4 +180,5 @@ CATALOGUE = (
     common.leak(_Y),
     common.shared_batch(_Y),
     common.no_warm_start(),
+    common.single_precision(),
 )

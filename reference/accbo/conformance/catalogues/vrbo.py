@@ -252,4 +252,5 @@ CATALOGUE = (
     common.leak(_V, overriding(_gradients=_leaky), late=False),
     common.shared_batch(_V, _shared),
     common.no_warm_start(),
+    common.single_precision(),
 )
