@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 
+from accbo.tasks import cleaning, few_shots, penalties, sentiment
 from accbo.tasks.task import Task, TaskError
 
-TASKS: dict[str, Task] = {}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (sentiment.TASK, cleaning.TASK, penalties.TASK, few_shots.TASK)
+}
 
 
 def task_named(name: str) -> Task:

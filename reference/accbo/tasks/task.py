@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from accbo._arrays import Array
 from accbo.problem import BilevelProblem
+from accbo.sampling import random_matrix
 
 Measure = Callable[[Array, Array], float]  # of the host's x and y
 
@@ -47,3 +50,8 @@ class Task(NamedTuple):
 
 class TaskError(ValueError):
     """A task, a method or a setting that cannot be run; the message says why."""
+
+
+def shuffled(count: int, seed: int) -> np.ndarray:
+    """A random order of ``count`` things, the same everywhere."""
+    return np.argsort(random_matrix(1, count, seed)[0])
