@@ -267,7 +267,6 @@ CATALOGUE = (
         _H,
         "the implicit term is Q times too small",
         _series(lambda value, a: value / a.neumann_terms),
-        where=f"{common.AUC} and data cleaning, sustain.py",
     ),
     common.fault(
         "1/l missing",

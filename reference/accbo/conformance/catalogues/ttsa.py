@@ -132,6 +132,7 @@ CATALOGUE = (
             for sizes in (_sizes, _from_start)
             for change in (sizes(0.0, 0.0), sizes(_B, 0.0), sizes(0.0, _A))
         ),
+        where=f"{common.AUC} and data cleaning, ttsa.py",
     ),
     common.fault(
         "exponents swapped",
