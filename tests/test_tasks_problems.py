@@ -148,7 +148,7 @@ def test_every_batch_once_has_the_mean_of_the_expectation(kind: str) -> None:
                 assert np.ptp(drawn, axis=0).max() > 0.01
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["cleaning", "logistic", "tanh"])
 def test_replicates_broadcast_and_backends_agree(kind: str, backend: Backend) -> None:
     host = problem(kind)
     where = point(host)
@@ -298,7 +298,7 @@ def test_curvature_bounds_every_realisation(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "sampling"),
-    [("cleaning", "independent"), ("logistic", "chained"), ("tanh", "independent")],
+    [("cleaning", "independent"), ("tanh", "chained")],
 )
 def test_a_run_on_numpy_and_jax_is_the_same(kind: str, sampling: str) -> None:
     host = problem(kind)
