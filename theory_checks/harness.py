@@ -189,12 +189,3 @@ def _diverged(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
         for key, outcome in sorted(outcomes.items(), key=str)
         if DIVERGED in outcome
     ]
-
-
-def run_checks(
-    checks: Sequence[Any], settings: Settings, jobs: int, progress: bool | None = None
-) -> list[Verdict]:
-    """Moved to ``theory_checks.sweep``."""
-    from theory_checks import sweep
-
-    return sweep.run_checks(checks, settings, sweep.Means(jobs=jobs, progress=progress))
