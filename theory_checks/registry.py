@@ -11,6 +11,7 @@ from theory_checks import (
     oracle_calls,
     rate,
     smoothness,
+    unbounded_smoothness,
 )
 
 CHECKS: dict[str, Any] = {
@@ -18,6 +19,7 @@ CHECKS: dict[str, Any] = {
     for check in (
         neumann_bias,
         smoothness,
+        unbounded_smoothness,
         momentum_variance,
         lower_tracking,
         oracle_calls,

@@ -1,0 +1,146 @@
+"""Normalised steps are linear in D, plain ones exponential; faults and other claims break it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import integrate, optimize
+
+from accbo import AccBO
+from tests.backends import need
+from theory_checks import unbounded_smoothness as check
+from theory_checks.harness import Settings, measure
+from theory_checks.sweep import run_checks
+
+
+def pieces(settings: Settings, *kinds: str) -> dict[tuple[Any, ...], Any]:
+    return {
+        piece.key: measure(settings, piece)[0]
+        for piece in check.pieces(settings)
+        if piece.key[0] in kinds
+    }
+
+
+# --- the check -------------------------------------------------------------------------------
+
+
+def test_holds() -> None:
+    settings = Settings(seed=3)
+    (verdict,) = run_checks([check], settings, panels=True)
+    assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
+    assert check.false_alarm(settings, verdict.findings) < 1e-12
+    names = [finding.quantity for finding in verdict.findings]
+    assert len(set(names)) == len(names)
+    for panel in verdict.panels:
+        assert {curve.predicted for curve in panel.curves} == {False, True}
+
+
+@pytest.mark.parametrize("fault", check.KILLS)
+def test_kills(fault: str) -> None:
+    (verdict,) = run_checks([check], Settings(fault=fault))
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize("backend", ["strict", "torch"])
+def test_other_backends_need_the_same_steps(backend: str) -> None:
+    need(backend)
+    key = ("counts", 0.4)
+    (piece,) = [piece for piece in check.pieces(Settings()) if piece.key == key]
+    one, other = (measure(Settings(backend=name), piece)[0]["steps"] for name in ("numpy", backend))
+    assert np.array_equal(one, other)
+
+
+def test_one_step_too_many_is_within_the_claim_and_two_are_not() -> None:
+    outcomes = pieces(Settings(), "counts")
+    for extra, passed in ((1.0, True), (2.0, False)):
+        late = {
+            (kind, eta): {"steps": check.predicted_counts(eta) + extra} for kind, eta in outcomes
+        }
+        assert all(finding.passed for finding in check._judge_counts(late)) == passed
+
+
+def test_a_plain_step_in_place_of_the_normalised_one_is_not_linear() -> None:
+    """The rival at one constant step for all D: what the fault "no normalisation" is."""
+    distance = check._run(
+        Settings(),
+        check.plain(np.full((3, 1), check.largest_plain_step(8.0) / 2), 16.0),
+        check.problem(),
+        np.array([4.0, 8.0, 16.0]),
+        2000,
+        check._DISTANCE,
+    )["distance"]
+    counts = check.first_passage(distance)
+    assert np.isfinite(counts[:2]).all()
+    assert np.isinf(counts[2])
+
+
+# --- the theory, by other ways -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("x", [0.3, 2.0, 7.0])
+def test_the_slope_is_the_hypergradient(x: float) -> None:
+    point = np.array([x, x / 2])
+    expected = [check.slope(x), check.slope(x / 2)]
+    np.testing.assert_allclose(check.problem().hypergradient(point), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("D", [4.0, 9.0])
+def test_the_path_by_the_invariant_of_the_flow(D: float) -> None:
+    """∫dx/φ' differs by a constant between the coordinates, which makes near a function of far."""
+
+    def time(start: float, end: float) -> float:
+        return integrate.quad(lambda x: 1 / check.slope(x), start, end, epsabs=0, epsrel=1e-12)[0]
+
+    def near(far: float) -> float:
+        """Where the near coordinate is once the far one has come to ``far``."""
+        left = time(far, D)
+        return float(
+            optimize.brentq(lambda x: time(x, D / 2) - left, 1e-3, D / 2, xtol=1e-13, rtol=1e-13)
+        )
+
+    end = optimize.brentq(lambda far: math.hypot(far, near(far)) - check.RADIUS, 0.1, 0.5)
+    length, _ = integrate.quad(
+        lambda far: math.hypot(1, check.slope(near(far)) / check.slope(far)), end, D, limit=200
+    )
+    assert check.path_length(D) == pytest.approx(length, rel=1e-6)
+
+
+def test_paths_are_between_the_straight_line_and_the_corner() -> None:
+    for D in (4.0, 32.0, 300.0):
+        straight = math.hypot(D, D / 2) - check.RADIUS
+        assert straight < check.path_length(D) < 1.5 * D
+    far = check.path_length(300.0) / 300
+    assert far == pytest.approx((1 + math.sqrt(2)) / 2, abs=0.01)  # down to D/2, then diagonal
+
+
+@pytest.mark.parametrize("D", [4.0, 8.0, 12.0])
+def test_beyond_the_largest_plain_step_the_far_coordinate_grows(D: float) -> None:
+    step = check.largest_plain_step(D)
+    for factor, grows in ((0.999, False), (1.001, True)):
+        assert (abs(D - factor * step * check.slope(D)) > D) == grows
+
+
+def test_first_passage() -> None:
+    distance = np.array([[2.0, 2.0, 0.4], [1.0, 0.9, 0.3], [0.5, 0.7, 0.2], [0.6, 0.6, 0.1]])
+    assert check.first_passage(distance).tolist() == [3.0, math.inf, 1.0]
+    crossing = np.array([[0.9], [0.6], [0.4]])
+    assert check.passage_time(crossing)[0] == pytest.approx(2.5)
+
+
+def test_first_faster() -> None:
+    ladder = np.array([4, 5, 6])
+    assert check.first_faster(ladder, np.array([2, 2, 2]), [1, 3, 4]) == 5
+    assert check.first_faster(ladder, np.array([2, 2, 2]), [3, 3, 4]) == 4
+    assert check.first_faster(ladder, np.array([2, 2, 5]), [3, 3, 4]) == math.inf
+
+
+def test_one_term_of_the_series_is_exact_here() -> None:
+    """Otherwise counts would measure the bias of the series as well."""
+    algorithm = check.accbo(check.ETA)
+    assert isinstance(algorithm, AccBO)
+    assert algorithm.neumann_terms == 1
+    hessian = check.problem().hvp_lower(np.ones((1, 2)), np.zeros((1, 2)), np.eye(2)[:1])
+    np.testing.assert_allclose(hessian, algorithm.neumann_scale * np.eye(2)[:1])
