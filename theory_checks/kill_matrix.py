@@ -30,7 +30,26 @@ NEEDS = {"relation: derivatives": "jax", COMPARISON: "msgspec"}  # extras of the
 Matrix = dict[str, dict[str, bool]]
 
 UNSEEN: dict[str, str] = {}  # faults that no law and no relation can see, with the reason
-WORTH: dict[str, str] = {}  # columns that catch nothing a cheaper one misses, with their worth
+# Columns that catch nothing a cheaper one misses, with their worth. Step comparison, itself among
+# the cheap, sees every fault, and needs an implementation that takes given samples and state; a
+# law holds for one that takes neither.
+WORTH: dict[str, str] = {
+    "neumann_bias": "measures the size of the series' bias, which the comparison takes from us",
+    "smoothness": "alone tests the constants that problems declare, on which schedules rest",
+    "unbounded_smoothness": "alone goes to gradients of 1e130, and measures growth with distance",
+    "momentum_variance": "alone measures by how much the recursion lowers the variance",
+    "lower_tracking": "alone sees wrong lower levels that still converge, by their covariance",
+    "oracle_calls": "alone counts calls, and says what each wrong choice costs in them",
+    "rate": "alone measures the exponent that the theorem is about",
+    "relation: noise free": "needs no prediction: two runs that must agree without noise",
+    "relation: own samples": "names the level whose sample leaked into the other",
+    "relation: splitting": "sees what depends on the number of replicates, not on their order",
+    "relation: isotropic": "exact for any Q and any sampling, so that it names the wrong term",
+    "relation: translation": "alone tests a user's problem for special points",
+    "relation: rotation": "alone sees what is done coordinate by coordinate",
+    "relation: padding": "alone sees what depends on the dimension",
+    "relation: derivatives": "alone tests a user's derivatives, by automatic differentiation",
+}
 
 
 def columns() -> list[str]:

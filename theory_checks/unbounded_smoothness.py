@@ -48,6 +48,7 @@ CLAIM = "from distance D AccBO needs L(D)/η steps, linear in D; the best plain 
 SOURCE = "SPEC 4.5"
 EFFECT = "a step 1e-9 off η, or two steps more than L(D)/η from any D"
 KILLS = (
+    "stale sample",
     "different sample",
     "no correction",
     "correction without β",
