@@ -1,4 +1,4 @@
-"""The plain methods on every backend, alone and in batches, killed and resumed, counted."""
+"""Seven other methods on every backend, alone and in batches, killed and resumed, counted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from accbo import (
+    BOREP,
+    MASOBA,
     SABA,
     SUSTAIN,
     TTSA,
@@ -102,6 +104,27 @@ CASES = {
         X,
         Y,
     ),
+    "masoba": Case(
+        problem("nonquadratic"),
+        MASOBA(
+            lower_step_size=0.25, linear_step_size=0.375, momentum=0.875, upper_step_size=0.0625
+        ),
+        X,
+        Y,
+    ),
+    "borep": Case(
+        problem("nonquadratic"),
+        BOREP(
+            lower_step_size=0.25,
+            linear_step_size=0.375,
+            momentum=0.875,
+            upper_step_size=0.0625,
+            period=3,
+            lower_steps=2,
+        ),
+        X,
+        Y,
+    ),
     # what SABA needs a finite sum for, the others take too, in batches
     "sustain on batches": Case(
         problem("finite_sum"),
@@ -158,9 +181,28 @@ CASES = {
         X,
         Y,
     ),
+    "masoba on batches": Case(
+        problem("finite_sum"),
+        MASOBA(lower_step_size=0.25, linear_step_size=0.25, momentum=0.75, upper_step_size=0.25),
+        X,
+        Y,
+    ),
+    "borep on batches": Case(
+        problem("finite_sum"),
+        BOREP(
+            lower_step_size=0.25,
+            linear_step_size=0.25,
+            momentum=0.75,
+            upper_step_size=0.0625,
+            period=4,
+            lower_steps=1,
+        ),
+        X,
+        Y,
+    ),
 }
 NAMES = tuple(CASES)
-PLAIN = ("saba", "sustain", "vrbo", "ttsa", "stocbio")
+SINGLE = ("saba", "sustain", "vrbo", "ttsa", "stocbio", "masoba", "borep")
 
 
 def compiled(backend: Backend, name: str, names: tuple[str, ...]) -> None:
@@ -178,7 +220,7 @@ def many(name: str, count: int = 3) -> Case:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_short_runs_agree_with_50_digits(backend: Backend, name: str) -> None:
-    compiled(backend, name, PLAIN)
+    compiled(backend, name, SINGLE)
     one = CASES[name]
     state = one.to(backend).run(TAPED, Tape(1)).state
     assert state.iteration == TAPED
@@ -191,7 +233,7 @@ def test_short_runs_agree_with_50_digits(backend: Backend, name: str) -> None:
 
 
 def test_the_comparison_sees_a_relative_fault_of_1e_12() -> None:
-    for name in PLAIN:
+    for name in SINGLE:
         one = CASES[name]
         size = one.algorithm.upper_step_size * (1 + 1e-12)
         wrong = one._replace(algorithm=dataclasses.replace(one.algorithm, upper_step_size=size))
@@ -249,6 +291,7 @@ def test_replicates_may_have_several_axes(name: str) -> None:
         ("vrbo", ("lower_step_size", "upper_step_size", "neumann_scale")),
         ("ttsa", ("lower_step_size", "upper_step_size", "offset", "neumann_scale")),
         ("stocbio", ("lower_step_size", "upper_step_size", "neumann_scale")),
+        ("borep", ("lower_step_size", "linear_step_size", "upper_step_size")),
     ],
 )
 def test_neither_new_sizes_nor_later_iterations_recompile(
@@ -283,7 +326,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "jax"], indirect=True)
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", SINGLE)
 def test_a_killed_run_goes_on_to_the_same_bits(
     backend: Backend, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,3 +393,17 @@ def test_stocbio_takes_a_batch_for_each_derivative(Q: int, D: int, S: int, B: in
     found = calls("stocbio", 6, **sizes)
     assert found == Calls(6 * B, 6 * B, 6 * D * S, 6 * (Q - 1) * B, 6 * B, 0)
     assert found.total == 6 * (D * S + (Q + 2) * B)
+
+
+def test_masoba_takes_five() -> None:
+    """One of each; S of ∇_x F and of the cross derivative at the start."""
+    algorithm, p = CASES["masoba"].algorithm, CASES["masoba"].problem
+    assert calls("masoba", 8) == Calls(8, 8, 8, 8, 8, 0)
+    start = count_calls(algorithm, p, X, Y, steps=1, warm_start=11, first=6)
+    assert start == Calls(6, 1, 11 + 1, 1, 6, 0)
+
+
+@pytest.mark.parametrize(("period", "N"), [(1, 1), (3, 2), (2, 5)])
+def test_borep_takes_four_and_a_round(period: int, N: int) -> None:
+    found = calls("borep", 8, period=period, lower_steps=N)
+    assert found == Calls(8, 8, N * -(-8 // period), 8, 8, 0)

@@ -1,4 +1,4 @@
-"""The schedules of the plain methods: by hand, by halving ε, and as runs."""
+"""The schedules of seven other methods: by hand, by halving ε, and as runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tests.support import ALL_PROBLEMS, X, Y, batch, problem
 CONSTANTS = problem("cosh").constants  # μ = 1, l = 2¼
 EPSILON = 2.0**-4
 SUM = problem("finite_sum", upper_batch=1, lower_batch=1)  # 8 + 6 terms
-METHODS = ("sustain", "vrbo", "ttsa", "stocbio")
+SERIES = ("sustain", "vrbo", "ttsa", "stocbio")  # Q terms for the inverse Hessian
+METHODS = (*SERIES, "masoba", "borep")
 
 
 def test_saba_by_hand() -> None:
@@ -155,6 +156,55 @@ def test_the_samples_of_stocbio_grow_like_the_fourth_power() -> None:
     assert samples(EPSILON / 2) / samples(EPSILON) == pytest.approx(16, rel=1e-12)
 
 
+def test_masoba_by_hand() -> None:
+    one = schedules.masoba(CONSTANTS, epsilon=EPSILON)
+    a = one.algorithm
+    assert a.lower_step_size == a.linear_step_size == EPSILON**2
+    assert a.momentum == 1 - EPSILON**2
+    assert a.upper_step_size == EPSILON**2
+    assert (one.steps, one.warm_start, one.first, one.lower_scale) == (16**4, 0, 1, 1.0)
+    less = Factors(lower_step=2.0, linear_step=4.0, upper_step=0.5, momentum=16.0, lower_scale=0.5)
+    other = schedules.masoba(CONSTANTS, epsilon=EPSILON, factors=less)
+    b = other.algorithm
+    assert b.lower_step_size == 2 * a.lower_step_size
+    assert b.linear_step_size == 4 * a.linear_step_size
+    assert b.upper_step_size == a.upper_step_size / 2
+    assert 1 - b.momentum == 16 * (1 - a.momentum)
+    assert other.lower_scale == 0.5
+    most = schedules.masoba(CONSTANTS, epsilon=0.99, factors=Factors(momentum=2.0)).algorithm
+    assert most.lower_step_size == most.linear_step_size == 1 / CONSTANTS.curvature
+    assert most.upper_step_size == 1 / CONSTANTS.K0
+    assert most.momentum == 0
+
+
+def test_borep_by_hand() -> None:
+    one, slip = (f(CONSTANTS, epsilon=EPSILON) for f in (schedules.borep, schedules.slip))
+    a = one.algorithm
+    for name in ("lower_step_size", "linear_step_size", "momentum", "upper_step_size"):
+        assert getattr(a, name) == getattr(slip.algorithm, name)
+    for name in ("steps", "warm_start", "first", "lower_scale"):
+        assert getattr(one, name) == getattr(slip, name)
+    assert (a.period, a.lower_steps) == (256, 2 * 256)  # 2/(μα) with μ = 1
+    less = Factors(lower_step=0.25, lower_steps=1.0)
+    b = schedules.borep(CONSTANTS, epsilon=EPSILON, factors=less).algorithm
+    assert (b.period, b.lower_steps) == (256, 4 * 256)
+
+
+@pytest.mark.parametrize("name", ["masoba", "borep"])
+def test_the_sizes_of_the_averages_by_halving_the_accuracy(name: str) -> None:
+    schedule = getattr(schedules, name)
+    one, half = (schedule(CONSTANTS, epsilon=e) for e in (EPSILON, EPSILON / 2))
+    a, b = one.algorithm, half.algorithm
+    assert (1 - a.momentum) / (1 - b.momentum) == 4
+    assert a.lower_step_size / b.lower_step_size == 4
+    assert a.linear_step_size / b.linear_step_size == 4
+    assert a.upper_step_size / b.upper_step_size == {"masoba": 4, "borep": 8}[name]
+    assert half.steps / one.steps == 16
+    assert schedule(CONSTANTS, steps=16**4).epsilon == pytest.approx(EPSILON, rel=1e-15)
+    if name == "borep":
+        assert b.period / a.period == b.lower_steps / a.lower_steps == 4
+
+
 def test_a_smooth_problem_takes_its_own_smoothness() -> None:
     quadratic = problem("quadratic").constants
     assert math.isinf(quadratic.l_f0)
@@ -162,7 +212,7 @@ def test_a_smooth_problem_takes_its_own_smoothness() -> None:
     assert one.upper_step_size == pytest.approx(1 / quadratic.smoothness)
     unknown = dataclasses.replace(quadratic, smoothness=None)
     assert schedules.vrbo(unknown, epsilon=EPSILON).algorithm.upper_step_size == 1
-    for schedule in (getattr(schedules, name) for name in METHODS):
+    for schedule in (getattr(schedules, name) for name in SERIES):
         with pytest.raises(ValueError, match="gradient_bound must be > 0, got 0"):
             schedule(quadratic, epsilon=EPSILON, gradient_bound=0)
         wider = schedule(quadratic, epsilon=EPSILON, gradient_bound=100.0).algorithm
