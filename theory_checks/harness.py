@@ -130,14 +130,14 @@ class Verdict:
 
 
 def measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
-    """Carry out one piece, wherever this process runs; its outcome and the seconds it took."""
-    start = time.perf_counter()
+    """Carry out one piece, wherever this process runs; its outcome and its core-seconds."""
+    start = time.process_time()
     check = importlib.import_module(f"theory_checks.{piece.check}")
     try:
         outcome = check.measure(settings, piece)
     except NonFiniteError as error:  # a fault may diverge; that is a finding, not a crash
         outcome = {DIVERGED: np.asarray(error.iteration)}
-    return outcome, time.perf_counter() - start
+    return outcome, time.process_time() - start
 
 
 def judge(
@@ -148,12 +148,12 @@ def judge(
     panels: bool = False,
 ) -> Verdict:
     """The verdict of ``check`` on all its outcomes; ``seconds`` are those spent so far."""
-    start = time.perf_counter()
+    start = time.process_time()
     if findings := _diverged(outcomes):
-        return Verdict(check, findings, seconds + time.perf_counter() - start)
+        return Verdict(check, findings, seconds + time.process_time() - start)
     findings = check.judge(settings, outcomes)
     pictures = check.panels(settings, outcomes, findings) if panels else []
-    return Verdict(check, findings, seconds + time.perf_counter() - start, pictures)
+    return Verdict(check, findings, seconds + time.process_time() - start, pictures)
 
 
 def run_checkpoint(settings: Settings, piece: Piece) -> Path | None:

@@ -42,6 +42,7 @@ def page(verdicts: Sequence[Verdict], settings: Settings, jobs: int, seconds: fl
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["chance"] = chance
     environment.filters["code"] = code
     content = report.document(verdicts, settings, jobs, seconds)
     for check, verdict in zip(content["checks"], verdicts, strict=True):
@@ -71,6 +72,11 @@ def sections(docstring: str) -> list[tuple[str, str]]:
 def number(value: Any) -> str:
     """Five significant digits; what is no number as it is."""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def chance(value: Any) -> str:
+    """A probability to two digits; 0 where there is no chance at all."""
+    return f"{value:.1e}" if isinstance(value, float) and value else str(value or 0)
 
 
 def code(text: str) -> Any:
