@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def broken(constants, steps):
 
 def bare():
     return object()
+
+def longer(algorithm):  # a fault: every step is one part in a thousand too long
+    from dataclasses import replace
+    return replace(algorithm, upper_step_size=1.001 * algorithm.upper_step_size)
+
+def right(algorithm):
+    return algorithm
 """
 SHORT = ["--check", "rate", "--window", "6", "10", "--jobs", "1"]
 
@@ -91,3 +99,21 @@ def test_under_a_fault_only_the_curves_that_it_concerns_are_measured() -> None:
     every, few = (rate.variants(Settings(fault=fault)) for fault in (None, "clipping"))
     assert all(variant.user for variant in few.values())
     assert len(few) < len(every)
+
+
+@pytest.mark.parametrize(("fault", "code"), [("longer", 1), ("right", 0)])
+def test_own_fault(own: str, fault: str, code: int) -> None:
+    arguments = ["--check", "unbounded_smoothness", "--jobs", "1"]
+    assert command.main([*arguments, "--fault", f"{own}:{fault}"]) == code
+
+
+def test_own_fault_in_the_kill_matrix(own: str, tmp_path: Path) -> None:
+    name, path = f"{own}:longer", tmp_path / "matrix.json"
+    arguments = ["--kill-matrix", "--fault", name, "--check", "unbounded_smoothness"]
+    assert command.main([*arguments, "--jobs", "1", "--json", str(path)]) == 0
+    assert json.loads(path.read_text())["matrix"] == {name: {"unbounded_smoothness": True}}
+
+
+def test_a_fault_that_is_not_there(own: str, capsys: Any) -> None:
+    assert command.main(["--check", "rate", "--fault", f"{own}:longr"]) == 2
+    assert "did you mean longer?" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,13 +18,15 @@ import numpy as np
 
 from accbo import AccBO, NonFiniteError
 from accbo.conformance.faults import FAULTS
+from accbo.conformance.target import load_target
 from theory_checks.panels import Panel
 from theory_checks.statistics import Finding
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose. ``fault`` runs every check on a faulty AccBO instead.
+    """What the user chose. ``fault`` runs every check on a faulty AccBO instead: a name of the
+    catalogue, or ``module:function`` that makes one of the algorithm.
 
     ``dimension``, ``skew``, ``window``, ``schedule``, ``noise`` and ``problem`` vary the
     instances of the checks that allow it; None is their own. ``records`` and ``kept`` are
@@ -52,7 +54,12 @@ class Settings:
 
     def apply_fault(self, algorithm: AccBO) -> Any:
         """``algorithm``, or its faulty variant where a fault was asked for."""
-        return algorithm if self.fault is None else FAULTS[self.fault].apply(algorithm)
+        return algorithm if self.fault is None else fault_named(self.fault)(algorithm)
+
+
+def fault_named(name: str) -> Callable[[AccBO], Any]:
+    """The fault of that name, or the user's own ``module:function``."""
+    return load_target(name) if ":" in name else FAULTS[name].apply
 
 
 @dataclass(frozen=True)

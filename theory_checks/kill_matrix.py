@@ -15,11 +15,10 @@ import numpy as np
 
 from accbo import AccBO, Tape
 from accbo.conformance.cases import Case
-from accbo.conformance.faults import FAULTS
 from accbo.conformance.relations import RELATIONS
 from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic
-from theory_checks.harness import DIVERGED, Outcome, Piece, Settings
+from theory_checks.harness import DIVERGED, Outcome, Piece, Settings, fault_named
 from theory_checks.registry import CHECKS
 from theory_checks.sweep import Means, Task, run_tasks
 
@@ -152,7 +151,7 @@ def document(matrix: Matrix, seconds: dict[str, float]) -> dict[str, Any]:
 def measure(settings: Settings, piece: Piece) -> Outcome:
     """One cell of a relation, or of the comparison: whether it catches the fault."""
     (column,) = piece.key
-    build = FAULTS[str(settings.fault)].apply
+    build = fault_named(str(settings.fault))
     if column == COMPARISON:
         return {"killed": np.asarray(not _conforms(build))}
     relation = RELATIONS[column.removeprefix("relation: ")]

@@ -47,7 +47,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--seed", type=_count, default=0, metavar="N", help="of all noise (0)")
     made.add_argument(
-        "--fault", metavar="NAME", help="run the checks on this faulty AccBO: they should fail"
+        "--fault",
+        metavar="NAME",
+        help="run the checks on this faulty AccBO: they should fail; or your own, MODULE:FUNCTION, "
+        "that makes one of the algorithm",
     )
     made.add_argument("--list", action="store_true", help="list checks and faults, and stop")
     _outputs(made.add_argument_group("what is written"))
@@ -146,7 +149,7 @@ def chosen_checks(names: Sequence[str] | None, settings: Settings) -> list[Any]:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """What was asked for, checked; raises ``UsageError``, ``TargetError`` or ``BackendError``."""
-    if options.fault is not None:
+    if options.fault is not None and ":" not in options.fault:
         _known(options.fault, "fault", FAULTS)
     if options.dimension is not None and not 2 <= options.dimension <= 20:
         raise UsageError(f"--dimension must lie in 2 … 20, got {options.dimension}")
@@ -155,7 +158,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
     if options.window and not 4 <= options.window[0] < options.window[1] <= 20:
         raise UsageError(f"--window needs 4 <= LO < HI <= 20, got {options.window}")
     _check_noise(options.noise)
-    for target in filter(None, (options.schedule, options.problem)):
+    own = options.fault if ":" in (options.fault or "") else None
+    for target in filter(None, (options.schedule, options.problem, own)):
         load_target(target)  # fails here, not in every worker
     backends.like(options.backend)
     if options.problem and (options.noise or options.skew or options.dimension):
