@@ -34,6 +34,7 @@ from accbo.algorithms import (
     VRBOSample,
     VRBOState,
 )
+from accbo.auditing import audit
 from accbo.checkpoint import CheckpointError
 from accbo.counting import Calls, count_calls
 from accbo.problem import BilevelProblem, Constants, Noise
@@ -84,6 +85,7 @@ __all__ = [
     "VRBOBatch",
     "VRBOSample",
     "VRBOState",
+    "audit",
     "count_calls",
     "move",
     "problems",

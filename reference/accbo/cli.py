@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from accbo import data_commands
+from accbo.auditing import commands as audit_commands
 from accbo.conformance import vector_commands
 from accbo.conformance.atomic import write
 from accbo.conformance.check import check, select
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     vector_commands.add_commands(commands)
     data_commands.add_commands(commands)
     task_commands.add_commands(commands)
+    audit_commands.add_commands(commands)
     return parser
 
 

@@ -1,0 +1,103 @@
+"""``accbo audit``: does the theory apply to a problem of the user's own?"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accbo._arrays import asarray
+from accbo.auditing.core import audit
+from accbo.conformance.atomic import write
+from accbo.conformance.namespaces import NAMESPACES, like
+from accbo.conformance.target import TargetError, load_target
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``audit`` to the sub-parsers of ``accbo``."""
+    parser = commands.add_parser(
+        "audit",
+        help="does the theory apply to a problem?",
+        description="Does the theory apply to a problem of your own? Checks the oracle, estimates "
+        "every constant along a trajectory, says which assumption fails and at which point, and "
+        "proposes parameters. Exit code 0: no assumption fails, 1: one fails, 2: could not run.",
+        epilog="FACTORY() returns a problem: an object with the methods of accbo.BilevelProblem, "
+        "or accbo.problems.from_objectives(…)",
+    )
+    parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        default=0.1,
+        metavar="E",
+        help="accuracy to propose parameters for (default %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default %(default)s")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=4096,
+        metavar="N",
+        help="draws of a mean; smaller biases take more (default %(default)s)",
+    )
+    for name in ("x", "y"):
+        parser.add_argument(
+            f"--{name}",
+            type=_vector,
+            metavar="A,B,…",
+            help="where to start (default: standard normal); --%(dest)s=-1,2 for a minus in front",
+        )
+    parser.add_argument(
+        "--namespace",
+        metavar="NAME",
+        help=f"the arrays it takes: {', '.join(NAMESPACES)} (default: factory.namespace or numpy)",
+    )
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float64", help="default %(default)s"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    parser.set_defaults(run=_audit)
+
+
+def _vector(text: str) -> np.ndarray:
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers with commas, got {text!r}") from None
+
+
+def _audit(options: argparse.Namespace) -> int:
+    factory = load_target(options.target)
+    namespace = options.namespace or getattr(factory, "namespace", None) or "numpy"
+    if namespace == "jax" and options.dtype == "float64":
+        with contextlib.suppress(ImportError):
+            import jax
+
+            jax.config.update("jax_enable_x64", True)
+    shown = like(namespace, options.dtype)
+    x, y = (None if a is None else asarray(a, shown) for a in (options.x, options.y))
+    report = audit(
+        _made(factory, options.target),
+        x,
+        y,
+        epsilon=options.epsilon,
+        seed=options.seed,
+        samples=options.samples,
+        like=shown,
+        name=options.target,
+    )
+    print(report.text())
+    if options.json is not None:
+        write(options.json, report.json())
+    return report.exit_code
+
+
+def _made(factory: Any, target: str) -> Any:
+    try:
+        return factory()
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise TargetError(f"{target}() raised {type(error).__name__}: {text}") from error

@@ -1,0 +1,225 @@
+"""Strong convexity and Lipschitz constants of g and of realisations, from spectra.
+
+Up to DENSE dimensions products with the identity give the whole matrices; beyond, products with
+an orthonormal basis of a block Krylov space give Ritz values. Either way every figure is an
+estimate from within: the true μ is no larger, the true norms are no smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accbo.auditing.finding import FAILS, HOLDS, Finding, point_of
+from accbo.auditing.growth import FAST, Ray, Trend, follow, steepest
+from accbo.auditing.oracle import (
+    Draws,
+    Normals,
+    Oracle,
+    Point,
+    Points,
+    one,
+    repeated,
+    tiled,
+    unit,
+)
+
+DENSE, BLOCK, POWERS = 64, 8, 8
+DRAWS, FEW_DRAWS = 64, 4  # realisations a point, dense and not
+STRETCH = 8.0  # standard deviations: a tail that "every realisation" includes
+FLAT = 1e-8  # λ_min below this part of l is 0
+GROWN = 1.5  # of a constant, by STRETCH
+STEP = 1e-3  # of a difference that must pass for a derivative
+
+
+class Spectrum(NamedTuple):
+    """At one point: λ_min and λ_max of ∇²_yy G, ‖[∇²_xy G; ∇²_yy G]‖ and ‖∇²_xy G‖."""
+
+    smallest: float
+    largest: float
+    joint: float
+    cross: float
+
+
+class Seen(NamedTuple):
+    """A spectrum, where it was found, and the sample or (None) the mean."""
+
+    spectrum: Spectrum
+    point: Point
+    sample: Draws | None
+
+    def named(self, oracle: Oracle) -> dict[str, Any]:
+        """The point as a finding shows it."""
+        return point_of(*self.point, oracle.seed, sample=self.sample)
+
+
+class Curvature(NamedTuple):
+    """What was found over all points: μ of the mean, and of realisations μ, l and l_g1."""
+
+    mu: float
+    mu_realisations: float
+    largest: float
+    l_g1: float
+
+
+def spectrum(oracle: Oracle, point: Point, sample: Draws | None, normals: Normals) -> Spectrum:
+    """The spectrum at ``point``, of a realisation or (None) of the mean."""
+
+    def product(method: str, v: np.ndarray) -> np.ndarray:
+        x, y = (repeated(part, len(v)) for part in point)
+        if sample is None:
+            return oracle.mean(method, x, y, v)
+        return oracle(method, x, y, v, tiled(sample, len(v)))
+
+    size = oracle.sizes["y"]
+    basis = np.eye(size)
+    if size > DENSE:
+        block = normals((BLOCK, size))
+        krylov = [block]
+        for _ in range(POWERS - 1):
+            block = np.linalg.qr(product("hvp_lower", block).T)[0].T
+            krylov.append(block)
+        basis = np.linalg.qr(np.concatenate(krylov).T)[0].T
+    hessian, cross = product("hvp_lower", basis), product("cross_lower", basis)
+    seen = hessian @ basis.T
+    values = np.linalg.eigvalsh((seen + seen.T) / 2)
+    joint = np.linalg.norm(np.hstack((hessian, cross)), 2)
+    return Spectrum(
+        float(values[0]), float(values[-1]), float(joint), float(np.linalg.norm(cross, 2))
+    )
+
+
+def of_means(oracle: Oracle, points: Points, normals: Normals) -> list[Seen]:
+    """The spectra of the expectation."""
+    return [Seen(spectrum(oracle, point, None, normals), point, None) for point in points]
+
+
+def of_realisations(
+    oracle: Oracle, points: Points, normals: Normals, stretch: float = 1.0
+) -> list[Seen]:
+    """The spectra of draws, every normal field ``stretch`` times as large as drawn."""
+    count = DRAWS if oracle.sizes["y"] <= DENSE else FEW_DRAWS
+    normal = {k for k, noise in oracle.fields("lower").items() if noise.law == "normal"}
+    seen = []
+    for index, point in enumerate(points):
+        draws = oracle.draw("lower", count, stream=10 + index)
+        far = {k: leaf * stretch if k in normal else leaf for k, leaf in draws.items()}
+        for sample in (one(far, k) for k in range(count)):
+            seen.append(Seen(spectrum(oracle, point, sample, normals), point, sample))
+    return seen
+
+
+def curvature(means: list[Seen], drawn: list[Seen]) -> Curvature:
+    """The constants over all that was seen."""
+    both = [seen.spectrum for seen in means + drawn]
+    return Curvature(
+        mu=min(seen.spectrum.smallest for seen in means),
+        mu_realisations=min(spectrum.smallest for spectrum in both),
+        largest=max(spectrum.largest for spectrum in both),
+        l_g1=max(spectrum.joint for spectrum in both),
+    )
+
+
+def lower_level(
+    oracle: Oracle, means: list[Seen], drawn: list[Seen], all_rays: list[Ray], normals: Normals
+) -> list[Finding]:
+    """Strong convexity of g and of realisations, and l_g1; ``all_rays`` lead far away."""
+    found = curvature(means, drawn)
+
+    def far(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+        found = spectrum(oracle, (x, y), None, normals)
+        known = abs(found.smallest) > flat(oracle) * 1e-4 * found.largest  # above rounding
+        return found.smallest if known else math.nan, found.joint
+
+    fallen, grown = [], []
+    for ray in all_rays:
+        fell, grew = follow(ray, far)
+        grown.append((ray, grew))
+        fallen += [(ray, fell)] if fell.vanishes else []
+    lowest = min(means, key=lambda seen: seen.spectrum.smallest)
+    verdict, at = HOLDS, None
+    text = f"μ ≤ {found.mu:.4g}, and λ_min does not vanish along {len(all_rays)} rays"
+    if found.mu <= flat(oracle) * found.largest:
+        verdict, at = FAILS, lowest.named(oracle)
+        text = f"λ_min(∇²_yy g) = {found.mu:.3g}, where λ_max is {lowest.spectrum.largest:.3g}"
+    elif fallen:
+        ray, fell = fallen[0]
+        verdict, at = FAILS, point_of(*ray.at(fell.reach), oracle.seed)
+        text = f"λ_min falls along a ray, from {fell.values[0]:.3g} to {fell.values[-1]:.3g}"
+    figures = {"mu": found.mu}
+    claim = "g is μ-strongly convex in y"
+    return [
+        Finding("strong convexity", claim, "SPEC §1", verdict, text, figures, at),
+        _convex_realisations(oracle, drawn, found.largest),
+        _lipschitz(oracle, means, drawn, steepest(grown), normals),
+    ]
+
+
+def _convex_realisations(oracle: Oracle, drawn: list[Seen], largest: float) -> Finding:
+    worst = min(drawn, key=lambda seen: seen.spectrum.smallest)
+    least = worst.spectrum.smallest
+    concave = least < -flat(oracle) * largest
+    return Finding(
+        "realisations convex",
+        "∇²_yy G ≥ 0 for every realisation, so that no factor I − ∇²_yy G/l expands",
+        "SPEC §2: l ≥ the largest curvature of a realisation",
+        FAILS if concave else HOLDS,
+        f"the least λ_min of {len(drawn)} realisations is {least:.4g}",
+        {"mu_realisations": least},
+        worst.named(oracle) if concave else None,
+    )
+
+
+def _lipschitz(
+    oracle: Oracle,
+    means: list[Seen],
+    drawn: list[Seen],
+    far: tuple[Ray, Trend],
+    normals: Normals,
+) -> Finding:
+    worst = max(means + drawn, key=lambda seen: seen.spectrum.joint)
+    l_g1, largest = worst.spectrum.joint, max(seen.spectrum.largest for seen in means + drawn)
+    cross = max(seen.spectrum.cross for seen in means + drawn)
+    figures = {"l_g1": l_g1, "cross": cross, "curvature": largest, "exponent": far[1].exponent}
+    text = f"l_g1 ≥ {l_g1:.4g}, ‖∇²_xy G‖ ≥ {cross:.4g}, λ_max of realisations {largest:.4g}"
+    (ray, grew), verdict, at = far, HOLDS, None
+    if grew.exponent > FAST:
+        verdict, at = FAILS, point_of(*ray.at(grew.reach), oracle.seed)
+        text += f"; on a ray the constant grows {grew.said()}"
+    elif any(noise.law == "normal" for noise in oracle.fields("lower").values()):
+        tails = of_realisations(oracle, [worst.point], normals, stretch=STRETCH)
+        tail = max(tails, key=lambda seen: seen.spectrum.joint)
+        if tail.spectrum.joint > GROWN * l_g1:
+            verdict, at = FAILS, tail.named(oracle)
+            text += (
+                f"; but {tail.spectrum.joint:.4g} where normal fields are {STRETCH:g} times as "
+                "large: no constant does for every realisation"
+            )
+    claim = "∇_y G is l_g1-Lipschitz jointly in (x, y), for every realisation"
+    return Finding("Lipschitz lower gradient", claim, "SPEC §1", verdict, text, figures, at)
+
+
+def hessian_lipschitz(oracle: Oracle, points: Points, normals: Normals) -> Finding:
+    """l_g2 from within: difference quotients of products of the mean, near ``points``."""
+    largest = 0.0
+    for x, y in points:
+        dx, dy, v = normals(x.shape), normals(y.shape), unit(normals(y.shape))
+        for length in (STEP, 0.3):
+            step = length / math.hypot(np.linalg.norm(dx), np.linalg.norm(dy))
+            for method in ("hvp_lower", "cross_lower"):
+                here = oracle.mean(method, x, y, v)
+                away = oracle.mean(method, x + step * dx, y + step * dy, v) - here
+                size = float(np.linalg.norm(away))
+                # rounding of a difference must not pass for curvature
+                if size > 1e4 * oracle.roundoff * float(np.linalg.norm(here)):
+                    largest = max(largest, size / length)
+    text = f"l_g2 ≥ {largest:.4g} on pairs near the walk"
+    claim = "∇²_xy g and ∇²_yy g are l_g2-Lipschitz"
+    return Finding("Lipschitz Hessian", claim, "SPEC §1", HOLDS, text, {"l_g2": largest})
+
+
+def flat(oracle: Oracle) -> float:
+    """The part of l below which λ_min is 0: FLAT, or what rounding leaves."""
+    return max(FLAT, 1e3 * oracle.roundoff)

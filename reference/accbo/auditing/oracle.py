@@ -1,0 +1,270 @@
+"""The oracle of a problem, called with host arrays: every answer is looked at before it is used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from accbo._arrays import (
+    Array,
+    asarray,
+    index_dtype,
+    is_array,
+    to_host,
+    unit_roundoff,
+)
+from accbo.problem import LAWS, BilevelProblem, Noise, NoiseFields
+from accbo.sampling import NO_NOISE, probe_normals
+
+Draws = Mapping[str, np.ndarray]  # fields of a sample, with the leading axes of the points
+Normals = Callable[[tuple[int, ...]], np.ndarray]
+Point = tuple[np.ndarray, np.ndarray]  # x (d_x,) and y (d_y,)
+Points = Sequence[Point]
+
+
+class Method(NamedTuple):
+    """``level`` of its noise, whether it takes v, and the variable it is shaped like or none."""
+
+    level: str
+    takes_v: bool = False
+    shaped: str = ""
+
+
+METHODS = {
+    "upper": Method("upper"),
+    "grad_x_upper": Method("upper", shaped="x"),
+    "grad_y_upper": Method("upper", shaped="y"),
+    "lower": Method("lower"),
+    "grad_y_lower": Method("lower", shaped="y"),
+    "hvp_lower": Method("lower", takes_v=True, shaped="y"),
+    "cross_lower": Method("lower", takes_v=True, shaped="x"),
+}
+CHUNK = 2**20  # numbers of x and y in one call
+BANK, BANK_STREAM = 256, 99  # draws of a mean where sample=None is not supported
+MOST_DRAWS, ROOM = 2**16, 2**24  # of a mean: draws, numbers held at once
+
+
+class AuditError(ValueError):
+    """The audit could not run; the message says which method, and what was expected."""
+
+
+class OracleRaisedError(AuditError):
+    """A method raised an exception of its own."""
+
+
+class Oracle:
+    """``problem`` with host arrays in float64 on both sides.
+
+    ``like`` shows the namespace, dtype and device that the problem works in. ``expected`` says
+    for which methods ``sample=None`` works; ``mean`` averages draws for the others.
+    """
+
+    def __init__(self, problem: BilevelProblem, like: Array, seed: int, samples: int) -> None:
+        self.problem, self.like, self.seed, self.samples = problem, like, seed, samples
+        self.sizes = {"x": problem.d_x, "y": problem.d_y}
+        self.expected: dict[str, bool] = {}
+        self.roundoff = unit_roundoff(like)
+
+    # --- samples ---------------------------------------------------------------------------------
+
+    def fields(self, level: str) -> NoiseFields:
+        """The declared noise of a level, ``upper`` or ``lower``; never empty."""
+        declared = self.problem.upper_noise if level == "upper" else self.problem.lower_noise
+        return {name: _noise(level, name, noise) for name, noise in declared.items()} or {
+            "none": NO_NOISE
+        }
+
+    def draw(self, level: str, count: int, stream: int) -> Draws:
+        """``count`` draws of a level's noise, as a Latin hypercube; streams are independent.
+
+        Of every coordinate the draws fall one each into ``count`` slices of equal probability.
+        Means are unbiased, their variance is at most count/(count − 1) times that of independent
+        draws (Owen, 1997), and no rare value of a single coordinate is missed.
+        """
+        normals = probe_normals(1000 * (self.seed + 1) + 2 * stream + (level == "upper"))
+        return {name: _latin(noise, count, normals) for name, noise in self.fields(level).items()}
+
+    def rarest(self, level: str) -> float:
+        """The probability of the rarest value of a field; 1 where values are not counted."""
+        return min(map(_rarest, self.fields(level).values()))
+
+    def draws_of_a_mean(self, level: str) -> int:
+        """``samples``, or more so as not to miss the rarest value, or fewer for lack of room."""
+        wanted = max(self.samples, min(MOST_DRAWS, math.ceil(4 / self.rarest(level))))
+        return min(wanted, max(BANK, ROOM // sum(self.sizes.values())))
+
+    # --- calls -----------------------------------------------------------------------------------
+
+    def there(self, array: np.ndarray) -> Array:
+        """A host array, copied to where the problem works; integers stay integers."""
+        whole = np.issubdtype(array.dtype, np.integer)
+        return asarray(array.copy(), self.like, index_dtype(self.like) if whole else None)
+
+    def raw(
+        self, method: str, x: Array, y: Array, v: Array | None, sample: Mapping[str, Array] | None
+    ) -> Array:
+        """The method's own answer; raises ``AuditError`` unless it is an array of its shape."""
+        given = (x, y) if v is None else (x, y, v)
+        at = f"x of shape {tuple(x.shape)} and y of shape {tuple(y.shape)}"
+        try:
+            with np.errstate(all="ignore"):
+                answer = getattr(self.problem, method)(*given, sample)
+        except Exception as error:
+            text = " ".join(str(error).split())[:200]
+            how = "" if sample is not None else " with sample=None"
+            raise OracleRaisedError(
+                f"{method}{how} raised {type(error).__name__}: {text} (for {at})"
+            ) from error
+        shaped = METHODS[method].shaped
+        wanted = tuple(x.shape[:-1]) + ((self.sizes[shaped],) if shaped else ())
+        if not wanted and isinstance(answer, float | np.generic):
+            return np.asarray(answer)
+        if not is_array(answer):
+            raise AuditError(f"{method} must return an array, got {type(answer).__name__}")
+        if tuple(answer.shape) != wanted:
+            raise AuditError(
+                f"{method} returned shape {tuple(answer.shape)}, expected {wanted}, for {at}"
+            )
+        return answer
+
+    def __call__(
+        self,
+        method: str,
+        x: np.ndarray,
+        y: np.ndarray,
+        v: np.ndarray | None = None,
+        sample: Draws | None = None,
+        *,
+        finite: bool = True,
+    ) -> np.ndarray:
+        """The answer on the host in float64; x, y, v and the sample share their leading axes.
+
+        Raises ``AuditError`` for a wrong shape and, where ``finite``, for a NaN or an infinity.
+        """
+        most = max(1, CHUNK // (sum(self.sizes.values()) + 1))
+        if x.ndim == 2 and len(x) > most:
+            return np.concatenate(
+                [
+                    self(
+                        method, x[a:b], y[a:b], _part(v, a, b), _parts(sample, a, b), finite=finite
+                    )
+                    for a, b in ((start, start + most) for start in range(0, len(x), most))
+                ]
+            )
+        moved = None if sample is None else {k: self.there(leaf) for k, leaf in sample.items()}
+        direction = None if v is None else self.there(v)
+        answer = self.raw(method, self.there(x), self.there(y), direction, moved)
+        host = to_host(answer).astype(float)
+        if finite and not np.all(np.isfinite(host)):
+            entry = np.argwhere(~np.isfinite(host))[0].tolist()
+            row = entry.pop(0) if x.ndim == 2 else ...
+            where = f"entry {entry[0]} " if entry else ""
+            how = "sample=None" if sample is None else f"a sample of seed {self.seed}"
+            raise AuditError(
+                f"{method} returned a NaN or an infinity {where}at x = {_start(x[row])}, "
+                f"y = {_start(y[row])}, with {how}; expected finite numbers"
+            )
+        return host
+
+    def mean(
+        self,
+        method: str,
+        x: np.ndarray,
+        y: np.ndarray,
+        v: np.ndarray | None = None,
+        *,
+        finite: bool = True,
+    ) -> np.ndarray:
+        """The expectation, of one point or of rows: ``sample=None``, or a mean over draws.
+
+        The draws are the same at every point, so that differences between points are smooth.
+        """
+        if self.expected.get(method, True):
+            return self(method, x, y, v, finite=finite)
+        if x.ndim == 2:
+            several = [None] * len(x) if v is None else list(v)
+            rows = zip(x, y, several, strict=True)
+            return np.array([self.mean(method, *row, finite=finite) for row in rows])
+        bank = self.draw(METHODS[method].level, BANK, BANK_STREAM)
+        many = repeated(x, BANK), repeated(y, BANK), None if v is None else repeated(v, BANK)
+        return np.mean(self(method, *many, bank, finite=finite), axis=0)
+
+    def learn_expectations(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Find out for which methods ``sample=None`` works; one that raises does not."""
+        for name, method in METHODS.items():
+            try:
+                self(name, x, y, y if method.takes_v else None)
+                self.expected[name] = True
+            except OracleRaisedError:
+                self.expected[name] = False
+
+
+def repeated(array: np.ndarray, count: int) -> np.ndarray:
+    """``count`` rows, each ``array``."""
+    return np.broadcast_to(array, (count, *array.shape))
+
+
+def one(draws: Draws, index: int) -> Draws:
+    """Draw ``index`` alone, without a leading axis."""
+    return {name: leaf[index] for name, leaf in draws.items()}
+
+
+def tiled(draws: Draws | None, count: int) -> Draws | None:
+    """One draw under a leading axis of ``count``."""
+    return None if draws is None else {k: repeated(leaf, count) for k, leaf in draws.items()}
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """``vector`` at length 1."""
+    return vector / np.linalg.norm(vector)
+
+
+def _noise(level: str, name: str, given: object) -> Noise:
+    """A declared field; raises ``AuditError`` where it is none."""
+    if not isinstance(given, tuple) or len(given) not in (2, 3) or given[0] not in LAWS:
+        raise AuditError(
+            f"{level}_noise[{name!r}] must be accbo.Noise(law, shape[, parameter]) with a law of "
+            f"{', '.join(LAWS)}; got {given!r}"
+        )
+    return Noise(*given)
+
+
+def _rarest(noise: Noise) -> float:
+    """The probability of the rarest value, 1 where values are not counted."""
+    if noise.law == "index":
+        return 1 / float(noise.parameter or 1)
+    if noise.law == "two_point" and noise.parameter is not None:
+        return min(noise.parameter, 1 - noise.parameter)
+    return 1.0
+
+
+def _latin(noise: Noise, count: int, normals: Normals) -> np.ndarray:
+    shape = (count, *noise.shape)
+    slices = np.argsort(normals(shape), axis=0)  # a random permutation for every coordinate
+    u = (slices + ndtr(normals(shape))) / count
+    if noise.law == "normal":
+        return ndtri(u)
+    if noise.law == "sign":
+        return np.where(u < 0.5, 1.0, -1.0)
+    if noise.law == "index":
+        rows = int(noise.parameter or 1)
+        return np.minimum((u * rows).astype(np.int64), rows - 1)
+    p = 0.5 if noise.parameter is None else float(noise.parameter)
+    return np.where(u < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+
+
+def _part(array: np.ndarray | None, start: int, end: int) -> np.ndarray | None:
+    return None if array is None else array[start:end]
+
+
+def _parts(draws: Draws | None, start: int, end: int) -> Draws | None:
+    return None if draws is None else {k: leaf[start:end] for k, leaf in draws.items()}
+
+
+def _start(vector: np.ndarray) -> str:
+    shown = ", ".join(f"{number:.6g}" for number in vector[:4])
+    return f"[{shown}{', …' if len(vector) > 4 else ''}]"

@@ -1,0 +1,111 @@
+"""The answer of an audit: as text, as JSON, and as an exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from accbo.algorithms import AccBO
+from accbo.auditing.finding import FAILS, HOLDS, UNTOLD, Finding
+from accbo.problem import Constants
+from accbo.schedules import Schedule
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found; ``schedule`` is None where μ or the contract left none to propose.
+
+    ``constants`` are estimates from within: the true μ is no larger, the others no smaller.
+    """
+
+    name: str
+    findings: tuple[Finding, ...]
+    constants: Constants | None
+    schedule: Schedule[AccBO] | None
+
+    @property
+    def exit_code(self) -> int:
+        """0: no assumption fails, 1: one does."""
+        return int(any(finding.verdict == FAILS for finding in self.findings))
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The names of the assumptions that fail."""
+        return tuple(finding.name for finding in self.findings if finding.verdict == FAILS)
+
+    def __getitem__(self, name: str) -> Finding:
+        """The finding of that name; raises ``KeyError``."""
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise KeyError(f"no finding {name!r}; there are {[f.name for f in self.findings]}")
+
+    def text(self) -> str:
+        """The audit as printed: what fails first, then what cannot be told."""
+        lines = [self._verdict()]
+        for verdict in (FAILS, UNTOLD, HOLDS):
+            for finding in self.findings:
+                if finding.verdict == verdict:
+                    lines += finding.lines()
+        return "\n".join([*lines, *self._proposal()])
+
+    def json(self) -> str:
+        """The audit as strict JSON: numbers that are not finite become null."""
+        schedule = None if self.schedule is None else _schedule(self.schedule)
+        constants = None if self.constants is None else dataclasses.asdict(self.constants)
+        whole = {
+            "format": FORMAT,
+            "problem": self.name,
+            "applies": self.exit_code == 0,
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+            "constants": constants,
+            "schedule": schedule,
+        }
+        return json.dumps(_finite(whole), indent=1, allow_nan=False) + "\n"
+
+    def _verdict(self) -> str:
+        if self.failed:
+            return f"{self.name}: the theory does not apply; fails: {', '.join(self.failed)}"
+        open_ones = sum(finding.verdict == UNTOLD for finding in self.findings)
+        rest = f"; {open_ones} assumptions cannot be told" if open_ones else ""
+        return f"{self.name}: no assumption of the theory fails{rest}"
+
+    def _proposal(self) -> list[str]:
+        if self.schedule is None:
+            return []
+        parts = _schedule(self.schedule)
+        said = ", ".join(f"{k} = {_figure(v)}" for k, v in parts["algorithm"].items())
+        rest = ", ".join(f"{k} = {_figure(v)}" for k, v in parts.items() if k != "algorithm")
+        minibatch = math.ceil(self.schedule.lower_scale**-2)
+        return [
+            "",
+            f"parameters for ‖∇Φ‖ ≤ O({self.schedule.epsilon:g}), from accbo.schedules.accbo with "
+            "the constants as estimated (the true l may be larger, the true μ smaller):",
+            f"  {said}",
+            f"  {rest}",
+            f"  lower_scale stands for minibatches of {minibatch} lower-level samples "
+            "(variance O(ε))",
+        ]
+
+
+def _schedule(schedule: Schedule[AccBO]) -> dict[str, Any]:
+    parts = dataclasses.asdict(schedule)
+    kept = {k: v for k, v in parts["algorithm"].items() if isinstance(v, int | float | str)}
+    return parts | {"algorithm": kept}
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _finite(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
