@@ -172,7 +172,7 @@ def test_the_table_given_is_left_alone() -> None:
 def test_a_full_pass_sees_every_term_at_every_replicate() -> None:
     host = problem("finite_sum", lower_batch=1)
     x, y = np.array([[0.5, -0.25], [1.0, 0.75]]), np.ones((2, 3)) * [[0.5], [-0.25]]
-    table = full_pass(lambda i: host.grad_y_lower(x, y, i), Sum("index", 8), y)
+    table = full_pass(host.grad_y_lower, (x, y), Sum("index", 8), y)
     assert table.stored.shape == (2, 8, 3)
     for r in range(2):
         for i in range(8):
@@ -182,7 +182,8 @@ def test_a_full_pass_sees_every_term_at_every_replicate() -> None:
 
 
 def test_a_derivative_without_noise_has_a_row_for_every_term() -> None:
-    table = full_pass(lambda i: np.ones((2, 3)), Sum("index", 4), np.zeros((2, 3)))
+    y = np.zeros((2, 3))
+    table = full_pass(lambda y, _: np.ones_like(y), (y,), Sum("index", 4), y)
     assert np.array_equal(table.stored, np.ones((2, 4, 3)))
 
 

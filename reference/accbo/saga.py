@@ -57,12 +57,15 @@ def expect_rows(tables: Any, sums: tuple[Sum, ...]) -> None:
             )
 
 
-def full_pass(derivative: Callable[[dict[str, Array]], Array], sums: Sum, like: Array) -> Table:
-    """The table of ``derivative(sample)`` for every term, shaped like ``like`` ``(..., d)``."""
+def full_pass(
+    oracle: Callable[..., Array], point: tuple[Array, ...], sums: Sum, like: Array
+) -> Table:
+    """The table of ``oracle(*point, sample)`` for every term, shaped like ``like`` ``(..., d)``."""
     xp = namespace(like)
     every = np.arange(sums.terms).reshape(-1, *(1,) * like.ndim)  # batches of one term
-    values = derivative({sums.field: asarray(every, like, index_dtype(like))})
-    values = xp.broadcast_to(values, (sums.terms, *like.shape))
+    # the point once per term, so that a derivative without noise has its row as well
+    repeated = [xp.broadcast_to(part, (sums.terms, *part.shape)) for part in point]
+    values = oracle(*repeated, {sums.field: asarray(every, like, index_dtype(like))})
     mean = mean_over(lambda one: one["term"], like, {"term": values})
     return Table(xp.moveaxis(values, 0, -2), mean)
 
@@ -71,13 +74,15 @@ def sums_of(problem: BilevelProblem) -> tuple[Sum, Sum]:
     """The lower and the upper level as finite sums drawn one term at a time.
 
     Raises ``ValueError`` unless the noise of each is one field of law ``index`` with batches of
-    one, the same field for every derivative of G.
+    one, the same field for every derivative of G that has noise at all: one without is the same
+    for every term.
     """
     below, above = (
         _sum(problem.lower_noise, "lower_noise"),
         _sum(problem.upper_noise, "upper_noise"),
     )
-    if not problem.lower_noise == problem.hessian_noise == problem.cross_noise:
+    of_terms: tuple[NoiseFields, ...] = ({}, problem.lower_noise)
+    if problem.hessian_noise not in of_terms or problem.cross_noise not in of_terms:
         raise ValueError(
             "SABA needs a finite sum: one index must decide ∇_y G, ∇²_yy G and ∇²_xy G"
         )

@@ -79,11 +79,11 @@ class SABA:
         y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
         z = namespace(y).zeros_like(y)
         tables = SABATables(
-            grad_y_lower=full_pass(lambda i: problem.grad_y_lower(x, y, i), below, y),
-            hvp_lower=full_pass(lambda i: problem.hvp_lower(x, y, z, i), below, y),
-            cross_lower=full_pass(lambda i: problem.cross_lower(x, y, z, i), below, x),
-            grad_y_upper=full_pass(lambda j: problem.grad_y_upper(x, y, j), above, y),
-            grad_x_upper=full_pass(lambda j: problem.grad_x_upper(x, y, j), above, x),
+            grad_y_lower=full_pass(problem.grad_y_lower, (x, y), below, y),
+            hvp_lower=full_pass(problem.hvp_lower, (x, y, z), below, y),
+            cross_lower=full_pass(problem.cross_lower, (x, y, z), below, x),
+            grad_y_upper=full_pass(problem.grad_y_upper, (x, y), above, y),
+            grad_x_upper=full_pass(problem.grad_x_upper, (x, y), above, x),
         )
         return self._advance(SABAState(x, y, z, tables, 0), *[table.mean for table in tables])
 
