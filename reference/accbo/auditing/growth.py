@@ -111,8 +111,8 @@ def _slope(lengths: np.ndarray, values: np.ndarray) -> float:
 
 
 def steepest(found: list[tuple[Ray, Trend]]) -> tuple[Ray, Trend]:
-    """The ray with the largest exponent; one without an exponent only if there is no other."""
-    return max(found, key=lambda pair: -math.inf if math.isnan(pair[1].exponent) else pair[1][2])
+    """The ray with the largest exponent; one too short for an exponent yields to growth alone."""
+    return max(found, key=lambda pair: np.nan_to_num(pair[1].exponent, nan=FAST))
 
 
 def variances(oracle: Oracle, all_rays: list[Ray]) -> list[Finding]:

@@ -57,8 +57,8 @@ def fit(pairs: Pairs, radius: float) -> Relaxed:
     def level(l1: float) -> float:
         return max(0.0, float(np.max(r - l1 * g)))
 
-    low, high = 0.0, float(np.max(r / np.maximum(g, TINY)))
     mean = float(np.mean(g))
+    low, high = 0.0, level(0.0) / max(mean, TINY)  # beyond, more slack than at L1 = 0
     for _ in range(200):
         left, right = low + (high - low) / 3, high - (high - low) / 3
         if level(left) + left * mean <= level(right) + right * mean:
