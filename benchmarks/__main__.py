@@ -3,7 +3,8 @@
 Microseconds per step of AccBO, ours and hand-written, with one thread. Exit code 0 when
 everything was timed, 2 when it could not run, 130 when interrupted. Other studies, with a
 ``--help`` of their own: ``python -m benchmarks dimension``, cost and accuracy against the
-dimension, and ``python -m benchmarks exponents``, every algorithm's exponent.
+dimension, ``python -m benchmarks exponents``, every algorithm's exponent, and ``python -m
+benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dimension, environment, exponents
+from benchmarks import dimension, environment, exponents, scans
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
 SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation apart
@@ -27,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         return dimension.main(given[1:], _prepare_jax)
     if given[:1] == ["exponents"]:
         return exponents.main(given[1:])
+    if given[:1] == ["scans"]:
+        return scans.main(given[1:], _prepare_jax, _size)
     options = _parse(given)
     environment.one_thread()
     try:
