@@ -116,7 +116,7 @@ def _findings(
     fits = relaxed_smoothness(oracle, walk, normals)
     findings += [smoothness(oracle, v, fit, far, normals) for v, fit in fits.items()]
     slope = bounded_gradient(oracle, walk[1:], far[-1])
-    bent = hessian_lipschitz(oracle, walk[:4], normals)
+    bent = hessian_lipschitz(oracle, walk, far, normals)
     findings += [slope, bent]
     bar.update()
     findings += variances(oracle, far)
@@ -130,10 +130,10 @@ def _findings(
         l_g1=found.l_g1,
         l_g2=bent.figures["l_g2"],
         curvature=found.largest,
-        L_x0=fits["x"].L0,
-        L_x1=fits["x"].L1,
-        L_y0=fits["y"].L0,
-        L_y1=fits["y"].L1,
+        L_x0=fits["x"].l0,
+        L_x1=fits["x"].l1,
+        L_y0=fits["y"].l0,
+        L_y1=fits["y"].l1,
         l_f0=slope.figures["l_f0"],
     )
     return findings + _declared(oracle, start, constants), constants

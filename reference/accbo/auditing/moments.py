@@ -23,6 +23,7 @@ LIMIT, SKEWED = 8.0, 0.06
 POWER_Z = 2.33  # 99 %
 ROUNDING = 1e3  # units of roundoff of an answer's size that are no bias
 MEAN_STREAM = 3
+BLOCK = 2**20  # numbers of x and y in one call
 SOURCE = "SPEC §1: f and g are the expectations of F and G; §3: bounded variance"
 
 
@@ -38,12 +39,9 @@ class Moments(NamedTuple):
 
 def moments(oracle: Oracle, method: str, point: Point, v: np.ndarray | None) -> Moments:
     """Moments of ``method`` at ``point``; deviations are from the expectation."""
-    level = METHODS[method].level
-    n = oracle.draws_of_a_mean(level)
     reference = np.atleast_1d(oracle.mean(method, *point, v))
-    many = [None if a is None else repeated(a, n) for a in (*point, v)]
-    draws = oracle.draw(level, n, MEAN_STREAM)
-    answers = oracle(method, many[0], many[1], many[2], draws).reshape(n, -1)  # type: ignore[arg-type]
+    answers = _answers(oracle, method, point, v)
+    n = len(answers)
     away = answers - reference
     mean = np.mean(away, axis=0)
     centred = away - mean
@@ -58,6 +56,21 @@ def moments(oracle: Oracle, method: str, point: Point, v: np.ndarray | None) -> 
         size=float(np.linalg.norm(reference)),
         variance=float(np.sum(spread)),
     )
+
+
+def _answers(oracle: Oracle, method: str, point: Point, v: np.ndarray | None) -> np.ndarray:
+    """The method on every draw, ``(n, size)``, asked for in blocks of BLOCK numbers."""
+    level = METHODS[method].level
+    draws = oracle.draw(level, oracle.draws_of_a_mean(level), MEAN_STREAM)
+    n = len(next(iter(draws.values())))
+    rows = max(1, BLOCK // sum(oracle.sizes.values()))
+    answers = []
+    for start in range(0, n, rows):
+        part = {name: leaf[start : start + rows] for name, leaf in draws.items()}
+        x, y = (repeated(a, min(rows, n - start)) for a in point)
+        along = None if v is None else repeated(v, len(x))
+        answers.append(oracle(method, x, y, along, part).reshape(len(x), -1))
+    return np.concatenate(answers)
 
 
 def means(oracle: Oracle, points: Points, normals: Normals) -> list[Finding]:

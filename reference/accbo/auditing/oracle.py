@@ -43,9 +43,8 @@ METHODS = {
     "hvp_lower": Method("lower", takes_v=True, shaped="y"),
     "cross_lower": Method("lower", takes_v=True, shaped="x"),
 }
-CHUNK = 2**20  # numbers of x and y in one call
 BANK, BANK_STREAM = 256, 99  # draws of a mean where sample=None is not supported
-MOST_DRAWS, ROOM = 2**16, 2**24  # of a mean: draws, numbers held at once
+MOST_DRAWS, ROOM = 2**16, 2**23  # of a mean: draws, numbers held at once
 
 
 class AuditError(ValueError):
@@ -145,16 +144,6 @@ class Oracle:
 
         Raises ``AuditError`` for a wrong shape and, where ``finite``, for a NaN or an infinity.
         """
-        most = max(1, CHUNK // (sum(self.sizes.values()) + 1))
-        if x.ndim == 2 and len(x) > most:
-            return np.concatenate(
-                [
-                    self(
-                        method, x[a:b], y[a:b], _part(v, a, b), _parts(sample, a, b), finite=finite
-                    )
-                    for a, b in ((start, start + most) for start in range(0, len(x), most))
-                ]
-            )
         moved = None if sample is None else {k: self.there(leaf) for k, leaf in sample.items()}
         direction = None if v is None else self.there(v)
         answer = self.raw(method, self.there(x), self.there(y), direction, moved)
@@ -255,14 +244,6 @@ def _latin(noise: Noise, count: int, normals: Normals) -> np.ndarray:
         return np.minimum((u * rows).astype(np.int64), rows - 1)
     p = 0.5 if noise.parameter is None else float(noise.parameter)
     return np.where(u < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
-
-
-def _part(array: np.ndarray | None, start: int, end: int) -> np.ndarray | None:
-    return None if array is None else array[start:end]
-
-
-def _parts(draws: Draws | None, start: int, end: int) -> Draws | None:
-    return None if draws is None else {k: leaf[start:end] for k, leaf in draws.items()}
 
 
 def _start(vector: np.ndarray) -> str:

@@ -26,10 +26,10 @@ class Pairs(NamedTuple):
 
 
 class Relaxed(NamedTuple):
-    """slope ≤ L0 + L1 gradient on ``pairs`` pairs, of distances up to ``radius``."""
+    """slope ≤ l0 + l1 gradient on ``pairs`` pairs, of distances up to ``radius``."""
 
-    L0: float
-    L1: float
+    l0: float
+    l1: float
     radius: float
     pairs: int
 
@@ -42,7 +42,7 @@ def relaxed_smoothness(oracle: Oracle, walk: Points, normals: Normals) -> dict[s
     radius, found = 0.1, {}
     for _ in range(3):
         found = {v: fit(_pairs(oracle, v, walk, normals, radius), radius) for v in GRADIENTS}
-        both = sum(constants.L1**2 for constants in found.values())
+        both = sum(constants.l1**2 for constants in found.values())
         radius = min(1.0, 1 / math.sqrt(2 * both)) if both else 1.0
     return found
 
@@ -114,13 +114,13 @@ def smoothness(
         [(ray, trend) for ray in all_rays for trend in _far(oracle, variable, ray, normals)]
     )
     figures = {
-        f"L_{variable}0": found.L0,
-        f"L_{variable}1": found.L1,
+        f"L_{variable}0": found.l0,
+        f"L_{variable}1": found.l1,
         "radius": found.radius,
         "exponent": worst.exponent,
     }
     text = (
-        f"L_{variable}0 = {found.L0:.4g}, L_{variable}1 = {found.L1:.4g} fit {found.pairs} pairs "
+        f"L_{variable}0 = {found.l0:.4g}, L_{variable}1 = {found.l1:.4g} fit {found.pairs} pairs "
         f"near the walk up to {found.radius:.3g} apart"
     )
     verdict, at = HOLDS, None
@@ -129,7 +129,7 @@ def smoothness(
         text += f"; not finite beyond distance {worst.reach:.3g}, too near for a trend"
     elif worst.exponent > FAST:
         verdict, at = FAILS, point_of(*ray.at(worst.reach), oracle.seed)
-        text += f"; far out ‖∇²f‖/(1 + ‖∇f‖) grows {worst.said()}: faster than an exponential"
+        text += f"; far out ‖∇²f‖/(1 + ‖∇f‖) grows {worst.said()}: no constants do"
     else:
         text += (
             f"; ‖∇²f‖/(1 + ‖∇f‖) is at most {worst.values[-1]:.3g} to distance {worst.reach:.4g}"
