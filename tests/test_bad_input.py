@@ -13,7 +13,7 @@ import pytest
 
 import accbo
 from accbo import NonFiniteError, Tape, schedules
-from accbo._arrays import map_arrays, namespace
+from accbo._arrays import map_arrays, named_leaves, namespace
 from accbo.algorithms import AccBO
 from accbo.problems import (
     FiniteSum,
@@ -30,6 +30,7 @@ from accbo.problems import (
 from accbo.sampling import Draw, Replay
 from tests.backends import need
 from tests.support import ALGORITHM, LOWER, Case, X, Y, batch, case, changed, problem, stored
+from tests.test_all_pairs import ALGORITHMS, case_of
 
 PLAIN = case("plain")
 NAN, INF = math.nan, math.inf
@@ -317,6 +318,65 @@ def test_an_index_out_of_range(name: str, part: str, field: str, value: int, bel
         noise = backend.move(Replay(replay.start, (replay.steps[0], bad, *replay.steps[2:])))
         refused(sums.to(backend), error, f"sample.{part}['{field}'] {message}", noise=noise)
     sums.to(backend).run(5, backend.move(replay))
+
+
+def _leaf_replaced(sample: Any, path: str, value: Any) -> Any:
+    """``sample`` with the array at ``path``, as ``named_leaves`` has it, replaced."""
+    names = iter(name for name, _ in named_leaves(sample))
+    return map_arrays(lambda leaf: value if next(names) == path else leaf, sample)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_index_out_of_range_is_named_with_its_part_and_iteration(name: str) -> None:
+    """Every index of every algorithm's sample, those of batches in batches among them."""
+    one = case_of(name, "finite_sum")
+    replay, found = stored(one, 4), 0
+    for path, leaf in named_leaves(replay.steps[1]):
+        if leaf.size == 0:
+            continue
+        outside = leaf.copy()
+        outside.flat[-1] = 99
+        steps = (replay.steps[0], _leaf_replaced(replay.steps[1], path, outside), replay.steps[2])
+        message = f"iteration 2: sample.{path} holds an index outside [0, "
+        refused(one, ValueError, message, steps=4, noise=Replay(replay.start, steps))
+        found += 1
+    assert found >= 2
+    for path, leaf in named_leaves(replay.start):
+        outside = np.full_like(leaf, -1)
+        start = _leaf_replaced(replay.start, path, outside)
+        if leaf.size:
+            message = f"sample.{path} holds an index outside [0, "
+            refused(one, ValueError, message, steps=4, noise=Replay(start, replay.steps))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_diverging_run_of_every_algorithm_names_iteration_and_quantity(name: str) -> None:
+    """The replay, one step at a time, finds the same iteration as the block that held it."""
+    one = case_of(name, "finite_sum" if name == "SABA" else "nonquadratic")
+    wild = dataclasses.replace(one.algorithm, lower_step_size=1e3)
+    with pytest.raises(NonFiniteError, match=r"^iteration \d+: .* holds a NaN or an inf") as caught:
+        one._replace(algorithm=wild).run(1000, 1)
+    t = caught.value.iteration
+    assert t > 2
+    state = one._replace(algorithm=wild).run(t, 1).state
+    assert all(np.all(np.isfinite(leaf)) for _, leaf in named_leaves(state))
+    assert caught.value.quantity in dict(named_leaves(state))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_nan_in_a_sample_is_not_taken_for_divergence(name: str) -> None:
+    if name == "SABA":
+        pytest.skip("its samples are indices")
+    one = case_of(name, "nonquadratic")
+    replay = stored(one, 4)
+    path, leaf = next(
+        (path, leaf)
+        for path, leaf in named_leaves(replay.steps[2])
+        if leaf.size and leaf.dtype == np.float64
+    )
+    steps = (*replay.steps[:2], _leaf_replaced(replay.steps[2], path, leaf * NAN))
+    message = f"iteration 3: sample.{path} holds a NaN or an infinity"
+    refused(one, NonFiniteError, message, steps=4, noise=Replay(replay.start, steps))
 
 
 @pytest.mark.parametrize("wrong", ["replicates", "dtype"])

@@ -297,7 +297,9 @@ def test_a_sample_of_the_wrong_kind_of_iteration_is_refused() -> None:
     one = case()
     replay = stored(one, 3)
     swapped = replay.steps[0]._replace(large=replay.start.first.large)
-    with pytest.raises(ValueError, match=r"sample\.upper\['additive_x'\] has shape \(4, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"iteration 1: sample\.large\.upper\['additive_x'\] has shape \(4, 2\)"
+    ):
         one.run(3, Replay(replay.start, (swapped, *replay.steps[1:])))
 
 

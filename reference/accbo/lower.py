@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from accbo._arrays import Array, fold
+from accbo._arrays import Array, fold, rows
 from accbo.problem import BilevelProblem
 
 Gradient = Callable[[Array], Array]
@@ -25,6 +25,12 @@ def gradient_steps(
         return gradient_step(lambda y: problem.grad_y_lower(x, y, sample), y, step_size)
 
     return fold(advance, y, samples)
+
+
+def expect_one_step(samples: Any, algorithm: str) -> None:
+    """Raise ``ValueError`` unless ``samples`` has the row of the one step of ``algorithm``."""
+    if rows(samples) != 1:
+        raise ValueError(f"sample.lower has {rows(samples)} rows; {algorithm} takes one step")
 
 
 def nesterov_step(

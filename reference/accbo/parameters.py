@@ -1,6 +1,6 @@
 """Hyper-parameters of an algorithm, refused with a message that names them and their range.
 
-For the ``__post_init__`` of a frozen dataclass: each function looks one field up by name.
+For the ``__post_init__`` of a frozen dataclass: each function looks fields up by name.
 """
 
 from __future__ import annotations
@@ -28,13 +28,20 @@ def real(
     object.__setattr__(algorithm, name, float(value))
 
 
-def integer(algorithm: Any, name: str) -> None:
-    """Raise ``TypeError`` or ``ValueError`` unless the field is an integer ≥ 1."""
-    value = getattr(algorithm, name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer >= 1, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+def positive(algorithm: Any, *names: str) -> None:
+    """As :func:`real` for every field, in (0, ∞)."""
+    for name in names:
+        real(algorithm, name, above=0.0)
+
+
+def integer(algorithm: Any, *names: str) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless every field is an integer ≥ 1."""
+    for name in names:
+        value = getattr(algorithm, name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an integer >= 1, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
 
 
 def choice(algorithm: Any, name: str, choices: tuple[str, ...]) -> None:

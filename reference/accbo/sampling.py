@@ -235,14 +235,14 @@ class ReplayStream:
     def block(self, layout: Any, steps: int) -> Any:
         """The next ``steps`` samples stacked; raises ``ValueError`` where one does not fit."""
         samples = []
-        for _ in range(steps):
+        for t in range(self._taken + 1, self._taken + steps + 1):
             try:
                 samples.append(next(self._steps))
             except StopIteration:
                 raise ValueError(
                     f"the replayed samples end after {len(samples)} of {steps} steps asked for"
                 ) from None
-            expect_layout(samples[-1], layout, self._like)
+            expect_layout(samples[-1], layout, self._like, f"iteration {t}: sample")
         self._taken += steps
         return _stack(samples)
 
@@ -265,11 +265,11 @@ def check_source(noise: Any) -> Source:
     return noise
 
 
-def expect_layout(sample: Any, layout: Any, like: Array) -> None:
+def expect_layout(sample: Any, layout: Any, like: Array, where: str = "sample") -> None:
     """Raise unless ``sample`` fits ``layout`` for the replicates of ``like``.
 
-    ``ValueError`` for parts, fields, shapes or an index outside [0, n), ``TypeError`` for
-    another namespace or dtype.
+    ``where`` begins the name of what does not fit. ``ValueError`` for parts, fields, shapes or
+    an index outside [0, n), ``TypeError`` for another namespace or dtype.
     """
     if type(sample) is not type(layout):
         raise ValueError(
@@ -278,15 +278,15 @@ def expect_layout(sample: Any, layout: Any, like: Array) -> None:
     for name, part in zip(layout._fields, layout, strict=True):
         given = getattr(sample, name)
         if hasattr(part, "_fields"):
-            expect_layout(given, part, like)
+            expect_layout(given, part, like, f"{where}.{name}")
             continue
         if not isinstance(part, Mapping) or not isinstance(given, Mapping):
-            raise ValueError(f"sample.{name} must map fields to arrays, got {given!r}")
+            raise ValueError(f"{where}.{name} must map fields to arrays, got {given!r}")
         missing = [field for field in part if field not in given]
         if missing:
-            raise ValueError(f"sample.{name} lacks the fields {missing}; it has {list(given)}")
+            raise ValueError(f"{where}.{name} lacks the fields {missing}; it has {list(given)}")
         for field, draw in part.items():
-            _expect_leaf(f"sample.{name}[{field!r}]", given[field], draw, like)
+            _expect_leaf(f"{where}.{name}[{field!r}]", given[field], draw, like)
 
 
 def _expect_leaf(name: str, leaf: Array, draw: Draw, like: Array) -> None:

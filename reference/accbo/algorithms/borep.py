@@ -24,7 +24,7 @@ from accbo._arrays import Array, mean_over, namespace, rows, traceable
 from accbo.hypergradient import implicit_gradient, linear_system_step
 from accbo.lower import gradient_steps
 from accbo.momentum import moving_average
-from accbo.parameters import integer, real
+from accbo.parameters import integer, positive, real
 from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.upper import normalized_step
@@ -70,12 +70,9 @@ class BOREP:
     lower_steps: int  # N ≥ 1
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "linear_step_size", above=0.0)
+        positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
         real(self, "momentum", least=0.0, below=1.0)
-        real(self, "upper_step_size", above=0.0)
-        integer(self, "period")
-        integer(self, "lower_steps")
+        integer(self, "period", "lower_steps")
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> BOREPState:
         """Warm start and iteration 0, where m_0 is a mean over the S first samples."""

@@ -20,11 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, mean_over, namespace, rows, traceable
+from accbo._arrays import Array, mean_over, namespace, traceable
 from accbo.hypergradient import implicit_gradient, linear_system_step
-from accbo.lower import gradient_steps
+from accbo.lower import expect_one_step, gradient_steps
 from accbo.momentum import moving_average
-from accbo.parameters import real
+from accbo.parameters import positive, real
 from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.upper import gradient_step
@@ -68,10 +68,8 @@ class MASOBA:
     upper_step_size: float  # η > 0
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "linear_step_size", above=0.0)
+        positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
         real(self, "momentum", least=0.0, below=1.0)
-        real(self, "upper_step_size", above=0.0)
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> MASOBAState:
         """Warm start and iteration 0, where h_1 is a mean over the S first samples."""
@@ -123,8 +121,7 @@ class MASOBA:
     ) -> MASOBAState:
         """x, y and z move together, from the old ones and with the old average."""
         x, y, z, average, t = state
-        if rows(sample.lower) != 1:
-            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; MA-SOBA takes one step")
+        expect_one_step(sample.lower, "MA-SOBA")
 
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)

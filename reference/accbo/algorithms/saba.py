@@ -20,9 +20,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, namespace, row, rows, traceable
-from accbo.lower import gradient_steps
-from accbo.parameters import real
+from accbo._arrays import Array, namespace, row, traceable
+from accbo.lower import expect_one_step, gradient_steps
+from accbo.parameters import positive
 from accbo.problem import BilevelProblem
 from accbo.saga import Table, expect_rows, full_pass, saga, sums_of
 from accbo.sampling import Start, draw_fields
@@ -69,9 +69,7 @@ class SABA:
     upper_step_size: float  # η > 0
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "linear_step_size", above=0.0)
-        real(self, "upper_step_size", above=0.0)
+        positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SABAState:
         """Warm start, a pass over both sums, and iteration 0, whose estimates are the means."""
@@ -92,8 +90,7 @@ class SABA:
         x, y, z, tables, _ = state
         below, above = sums_of(problem)
         expect_rows(tables, (below, below, below, above, above))
-        if rows(sample.lower) != 1:
-            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; SABA takes one step")
+        expect_one_step(sample.lower, "SABA")
         at_i, at_j = row(sample.lower, 0), sample.upper
         i, j = at_i[below.field], at_j[above.field]
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, fold, mean_over, namespace, rows, traceable
+from accbo._arrays import Array, mean_over, namespace, traceable
 from accbo.hypergradient import implicit_gradient, linear_system_step
-from accbo.lower import gradient_step
+from accbo.lower import expect_one_step, gradient_steps
 from accbo.momentum import moving_average
-from accbo.parameters import real
+from accbo.parameters import positive, real
 from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.upper import normalized_step
@@ -65,16 +65,13 @@ class SLIP:
     upper_step_size: float  # η > 0
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "linear_step_size", above=0.0)
+        positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
         real(self, "momentum", least=0.0, below=1.0)
-        real(self, "upper_step_size", above=0.0)
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SLIPState:
         """Warm start and iteration 0, where m_0 is a mean over the S first samples."""
-        y = self._lower_steps(problem, x, y, start.warm_start)
-        z = namespace(y).zeros_like(y)
-        sample = start.first
+        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        z, sample = namespace(y).zeros_like(y), start.first
         both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
         momentum = mean_over(lambda one: implicit_gradient(problem, x, y, z, one), x, both)
         return self._advance(problem, SLIPState(x, y, z, momentum, 0), sample)
@@ -116,8 +113,7 @@ class SLIP:
     def _advance(self, problem: BilevelProblem, state: SLIPState, sample: Any) -> SLIPState:
         """x, y and z move together, from the old ones; ``state.momentum`` is m_t already."""
         x, y, z, momentum, t = state
-        if rows(sample.lower) != 1:
-            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; SLIP takes one step")
+        expect_one_step(sample.lower, "SLIP")
 
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)
@@ -125,19 +121,8 @@ class SLIP:
         v = problem.grad_y_upper(x, y, sample.upper_y)
         return SLIPState(
             x=normalized_step(x, momentum, self.upper_step_size),
-            y=self._lower_steps(problem, x, y, sample.lower),
+            y=gradient_steps(problem, x, y, sample.lower, self.lower_step_size),
             z=linear_system_step(product, v, z, self.linear_step_size),
             momentum=momentum,
             iteration=t + 1,
         )
-
-    def _lower_steps(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
-        """Gradient steps on y at a fixed x, one per row of ``samples``."""
-
-        def advance(y: Array, sample: Any) -> Array:
-            def gradient(y: Array) -> Array:
-                return problem.grad_y_lower(x, y, sample)
-
-            return gradient_step(gradient, y, self.lower_step_size)
-
-        return fold(advance, y, samples)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from accbo._arrays import Array, fold, rows, traceable
 from accbo.hypergradient import NEUMANN, hessian_rows
-from accbo.parameters import integer, real
+from accbo.parameters import integer, positive
 from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.spider import batch_mean
@@ -65,11 +65,8 @@ class StocBiO:
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "upper_step_size", above=0.0)
-        for name in ("lower_steps", "lower_batch", "upper_batch", "neumann_terms"):
-            integer(self, name)
-        real(self, "neumann_scale", above=0.0)
+        positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
+        integer(self, "lower_steps", "lower_batch", "upper_batch", "neumann_terms")
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> StocBiOState:
         """Warm start and iteration 0."""

@@ -21,11 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, mean_over, row, rows, traceable
+from accbo._arrays import Array, mean_over, row, traceable
 from accbo.hypergradient import hessian_rows, neumann_gradient
-from accbo.lower import gradient_steps
+from accbo.lower import expect_one_step, gradient_steps
 from accbo.momentum import Gradient, recursive_momentum
-from accbo.parameters import integer, real
+from accbo.parameters import integer, positive, real
 from accbo.problem import BilevelProblem, Noise
 from accbo.sampling import Start, draw_fields
 from accbo.upper import gradient_step
@@ -75,13 +75,11 @@ class SUSTAIN:
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "upper_step_size", above=0.0)
+        positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
         real(self, "offset", least=1.0)
         real(self, "lower_averaging", least=0.0, most=self.offset ** (2 / 3))
         real(self, "upper_averaging", least=0.0, most=self.offset ** (2 / 3))
         integer(self, "neumann_terms")
-        real(self, "neumann_scale", above=0.0)
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SUSTAINState:
         """Warm start and iteration 0, where m_0 = mean of h_0 over the S first samples."""
@@ -99,13 +97,10 @@ class SUSTAIN:
         new, old = (x, y), (x_previous, y_previous)
         eta = self._root(t - 1) ** 2
 
-        lower_gradient, decay = (
-            self._lower_gradient(problem, sample),
-            1 - self.lower_averaging * eta,
-        )
-        lower_momentum = recursive_momentum(lower_gradient, new, old, lower_momentum, decay)
-        gradient, decay = self._gradient(problem, sample), 1 - self.upper_averaging * eta
-        momentum = recursive_momentum(gradient, new, old, momentum, decay)
+        below, decay = self._lower_gradient(problem, sample), 1 - self.lower_averaging * eta
+        lower_momentum = recursive_momentum(below, new, old, lower_momentum, decay)
+        above, decay = self._gradient(problem, sample), 1 - self.upper_averaging * eta
+        momentum = recursive_momentum(above, new, old, momentum, decay)
 
         return self._advance(state._replace(lower_momentum=lower_momentum, momentum=momentum))
 
@@ -145,8 +140,7 @@ class SUSTAIN:
 
     def _lower_gradient(self, problem: BilevelProblem, sample: SUSTAINSample) -> Gradient:
         """(x, y) ↦ ∇_y G(x, y; π_t), on this one π wherever it is evaluated."""
-        if rows(sample.lower) != 1:
-            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; SUSTAIN takes one step")
+        expect_one_step(sample.lower, "SUSTAIN")
         return lambda x, y: problem.grad_y_lower(x, y, row(sample.lower, 0))
 
     def _advance(self, state: SUSTAINState) -> SUSTAINState:

@@ -19,10 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, rows, traceable
+from accbo._arrays import Array, traceable
 from accbo.hypergradient import hessian_rows, neumann_gradient
-from accbo.lower import gradient_steps
-from accbo.parameters import integer, real
+from accbo.lower import expect_one_step, gradient_steps
+from accbo.parameters import integer, positive, real
 from accbo.problem import BilevelProblem, Noise
 from accbo.sampling import Start, draw_fields
 from accbo.upper import gradient_step
@@ -66,11 +66,9 @@ class TTSA:
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "upper_step_size", above=0.0)
+        positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
         real(self, "offset", least=1.0)
         integer(self, "neumann_terms")
-        real(self, "neumann_scale", above=0.0)
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> TTSAState:
         """Warm start and iteration 0."""
@@ -80,8 +78,7 @@ class TTSA:
     def step(self, problem: BilevelProblem, state: TTSAState, sample: TTSASample) -> TTSAState:
         """One iteration: a pure function of its arguments."""
         x, y, t = state
-        if rows(sample.lower) != 1:
-            raise ValueError(f"sample.lower has {rows(sample.lower)} rows; TTSA takes one step")
+        expect_one_step(sample.lower, "TTSA")
         y_next = gradient_steps(problem, x, y, sample.lower, self._lower_size(t))
         gradient = neumann_gradient(
             problem, sample, "randomised", self.neumann_terms, self.neumann_scale

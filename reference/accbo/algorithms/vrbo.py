@@ -27,7 +27,7 @@ from accbo._arrays import Array, fold, namespace, rows, traceable
 from accbo.hypergradient import hessian_rows, neumann_gradient
 from accbo.lower import gradient_steps
 from accbo.momentum import Gradient
-from accbo.parameters import integer, real
+from accbo.parameters import integer, positive
 from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.spider import batch_mean, spider
@@ -83,11 +83,8 @@ class VRBO:
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
 
     def __post_init__(self) -> None:
-        real(self, "lower_step_size", above=0.0)
-        real(self, "upper_step_size", above=0.0)
-        for name in ("period", "lower_steps", "large_batch", "small_batch", "neumann_terms"):
-            integer(self, name)
-        real(self, "neumann_scale", above=0.0)
+        positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
+        integer(self, "period", "lower_steps", "large_batch", "small_batch", "neumann_terms")
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> VRBOState:
         """Warm start and iteration 0, which is a refresh."""
