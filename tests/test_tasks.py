@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from accbo import cli, count_calls
 from accbo._arrays import row
 from accbo.problems import finite_sum
+from accbo.problems.hyperparameters import Hyperparameters
+from accbo.problems.meta_learning import MetaLearning, episodes
 from accbo.sampling import Tape
 from accbo.tasks import registry, summary, sweep
-from accbo.tasks.blocks import Blocks
+from accbo.tasks.blocks import Blocks, steepest_block
 from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
 from accbo.tasks.sweep import Plan, best, compare
 from accbo.tasks.task import Instance, Task, TaskError
@@ -32,7 +35,7 @@ def instance(seed: int) -> Instance:
         return -float(problem.value(x))
 
     return Instance(
-        problem=problem,
+        problem=Blocks(problem),
         x=START,
         y=np.zeros(4),
         measures={"minus the validation loss": loss},
@@ -71,10 +74,9 @@ def test_every_method_spends_its_budget_and_learns(name: str) -> None:
 def test_one_more_iteration_is_not_paid_for(name: str) -> None:
     one = instance(0)
     steps = steps_for(name, one, BUDGET)
-    problem = Blocks(one.problem) if METHODS[name].single_terms else one.problem
     algorithm = build(name, one, Trial(1.0, 1.0), 1000, 1.0)
     spent = [
-        count_calls(algorithm, problem, one.x, one.y, steps=steps + extra, warm_start=20).total
+        count_calls(algorithm, one.problem, one.x, one.y, steps=steps + extra, warm_start=20).total
         for extra in (0, 1)
     ]
     assert spent[0] <= BUDGET < spent[1]
@@ -90,18 +92,21 @@ def test_blocks_are_the_batches_of_their_samples() -> None:
     mean = np.zeros(4)
     for block in range(4):
         mine = {"index": np.array([block])}
-        theirs = {"index": np.arange(6 * block, 6 * block + 6)}
+        theirs = {"index": np.arange(block, 24, 4)}
         for method, arguments in (("grad_y_lower", (x, y)), ("hvp_lower", (x, y, v))):
             got = getattr(blocks, method)(*arguments, mine)
             np.testing.assert_array_equal(got, getattr(whole, method)(*arguments, theirs))
         mean += blocks.grad_y_lower(x, y, mine) / 4
     np.testing.assert_allclose(mean, whole.grad_y_lower(x, y), rtol=1e-12)
     assert float(blocks.upper(x, y)) == float(whole.upper(x, y))
+    ridge = Blocks(whole, upper_ridge=0.5)
+    assert float(ridge.upper(x, y) - whole.upper(x, y)) == pytest.approx(0.25 * x @ x)
+    np.testing.assert_allclose(ridge.grad_x_upper(x, y) - whole.grad_x_upper(x, y), 0.5 * x)
 
 
 def test_the_first_gradient_is_that_of_the_closed_form() -> None:
     one = instance(0)
-    exact = np.linalg.norm(one.problem.hypergradient(one.x))
+    exact = np.linalg.norm(one.problem.problem.hypergradient(one.x))
     assert first_gradient(one) == pytest.approx(exact, rel=1e-3)
 
 
@@ -115,8 +120,8 @@ def test_the_path_of_a_normalised_method_is_what_the_trial_says() -> None:
 
 
 def test_the_search_chooses_by_the_validation_score() -> None:
-    def curve(last: float, trouble: str = "") -> Curve:
-        return Curve(1, [1], [0.1], {"score": [0.0, last]}, {}, trouble)
+    def curve(highest: float, trouble: str = "") -> Curve:
+        return Curve(1, [1], [0.1], {"score": [0.0, highest, 0.5]}, {}, trouble, 1)
 
     diverged = Curve(1, [], [], {"score": []}, {}, "iteration 3: x holds a NaN")
     assert best([curve(1.0), diverged, curve(2.0), curve(9.0, "not finite")], "score") == 2
@@ -191,7 +196,11 @@ def test_the_list(capsys: Any) -> None:
         (["run", "toy-tsk"], "there is no task 'toy-tsk'; did you mean toy-task?"),
         (["run", "toy-task", "--algorithm", "ACCBO2"], "did you mean"),
         (["run", "toy-task", "--budget", "20"], "a budget of 20 oracle calls does not pay for"),
+        (["run", "toy-task", "--algorithm", "accbo"], "did you mean AccBO?"),
+        (["run", "toy-task", "--backend", "numy"], "no backend 'numy'; did you mean numpy?"),
         (["run", "toy-task", "--json", "/no/such/folder/x.json"], "there is no such folder"),
+        (["run", "toy-task", "--json", "/"], "cannot write /: it is a folder"),
+        (["run", "toy-task", "--report", "/proc/report"], "cannot make the folder /proc/report"),
     ],
 )
 def test_messages(arguments: list[str], message: str, capsys: Any) -> None:
@@ -218,6 +227,79 @@ def test_a_run_that_diverges_is_named_and_the_others_go_on(tmp_path: Path) -> No
     text = summary.table(outcome, {})
     assert "all 1 runs diverged" in text
     assert "SLIP" in text
+
+
+def test_a_batch_of_every_group_is_a_block_of_each() -> None:
+    drawn = episodes(
+        np.random.default_rng(0).standard_normal((60, 4)),
+        np.arange(60) % 5,
+        tasks=3,
+        ways=3,
+        shots=2,
+        queries=4,
+    )
+    whole = MetaLearning(*drawn, width=2, ridge=0.1, upper_batch=3, lower_batch=3)
+    blocks = Blocks(whole, groups=3)
+    assert blocks.lower_noise["index"].parameter == 2
+    assert blocks.upper_noise["index"].parameter == 4
+    generator = np.random.default_rng(1)
+    x, y = generator.standard_normal(whole.d_x), generator.standard_normal(whole.d_y)
+    samples = [{"index": np.array([block])} for block in range(4)]
+    mean = sum(blocks.grad_x_upper(x, y, sample) for sample in samples) / 4
+    np.testing.assert_allclose(mean, whole.grad_x_upper(x, y), rtol=1e-12)
+    with pytest.raises(ValueError, match="a batch has more samples than the 6 there are"):
+        Blocks(whole).lower_noise  # noqa: B018
+
+
+def test_the_steepest_block_bounds_every_realisation() -> None:
+    features = np.random.default_rng(2).standard_normal((26, 3))
+    whole = Hyperparameters(features, features[:, 0], features, features[:, 0], lower_batch=6)
+    blocks = Blocks(whole)
+    steepest = steepest_block(features, 6) + whole.floor + 1.0
+    x, unit = np.zeros(3), np.eye(3)
+    found = [
+        np.linalg.eigvalsh(blocks.hvp_lower(x, x, unit, {"index": np.array([block])}))[-1]
+        for block in range(4)
+    ]
+    assert max(found) == pytest.approx(steepest, rel=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_run_on_another_backend_is_the_run_on_numpy(backend: str) -> None:
+    pytest.importorskip(backend)
+    one, trial = instance(0), Trial(4.0, 0.25)
+    for name in ("AccBO", "SABA"):
+        ours = train(name, one, trial, 800, 1, test=True)
+        theirs = train(name, one, trial, 800, 1, test=True, like=sweep.array_of(backend))
+        assert theirs.calls == ours.calls
+        for measure, values in ours.measures.items():
+            np.testing.assert_allclose(theirs.measures[measure], values, rtol=1e-9)
+
+
+def test_a_run_is_judged_at_its_best_point() -> None:
+    def rising_and_falling(x: Any, y: Any) -> float:
+        return -abs(float(x[0]) - 0.9)
+
+    one = dataclasses.replace(
+        instance(0),
+        measures={"score": rising_and_falling},
+        score="score",
+        test={"first": lambda x, y: float(x[0])},
+    )
+    curve = train("AccBO", one, Trial(4.0, 0.25), BUDGET, 1, test=True)
+    values = curve.measures["score"]
+    assert 0 <= curve.best < len(values) - 1
+    assert values[curve.best] == max(values) == -abs(curve.test["first"] - 0.9)
+
+
+def test_a_measure_that_does_not_exist_is_a_diverged_run() -> None:
+    def singular(x: Any, y: Any) -> float:
+        return float(np.linalg.inv(np.zeros((2, 2)))[0, 0])
+
+    one = dataclasses.replace(instance(0), measures={"score": singular}, score="score")
+    curve = train("SLIP", one, GRID[0], 400, 1, test=True)
+    assert curve.trouble == "score is not finite"
+    assert curve.test == {}
 
 
 def test_blocks_need_indices() -> None:

@@ -1,8 +1,10 @@
 """A finite sum drawn in batches, as a finite sum of blocks drawn one at a time.
 
-SABA keeps a table row for every term of its sums. Over single samples those tables would be as
-large as the data times the dimension; over blocks of B samples they are B times smaller, and one
-derivative costs what a batch of B costs the other methods.
+All methods draw the same blocks, for two reasons. SABA keeps a table row for every term of its
+sums: over blocks of B samples its tables are B times smaller, and one derivative costs it what a
+batch of B costs the others. And the largest curvature of a realisation, which bounds the lower
+step and scales the series, is that of the steepest block, known exactly and far below that of
+the longest single sample.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from accbo._arrays import Array, asarray, traceable
+from accbo._arrays import Array, asarray, dot, traceable
 from accbo.problem import BilevelProblem, Noise, NoiseFields, Sample
 
 
@@ -21,11 +23,16 @@ from accbo.problem import BilevelProblem, Noise, NoiseFields, Sample
 class Blocks:
     """``problem`` whose terms are blocks of as many samples as its batches have.
 
-    What is left over when the batch does not divide the samples is never drawn. Raises
+    Block b of n takes the samples b, b + n, b + 2n …, so that data sorted by class mix. What is
+    left over when the batch does not divide the samples is never drawn. ``groups`` is the number
+    of equal sets of samples that a batch has a part of, one behind the other. ``upper_ridge`` ν
+    adds ½ν‖x‖² to every F. Raises
     ``ValueError`` for a problem whose noise is not one batch of indices a level.
     """
 
     problem: BilevelProblem
+    groups: int = 1
+    upper_ridge: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("upper_noise", "lower_noise"):
@@ -46,12 +53,12 @@ class Blocks:
     @property
     def upper_noise(self) -> NoiseFields:
         """ξ: a block of upper samples."""
-        return _blocks(self.problem.upper_noise)
+        return _blocks(self.problem.upper_noise, self.groups)
 
     @property
     def lower_noise(self) -> NoiseFields:
         """ζ: a block of lower samples."""
-        return _blocks(self.problem.lower_noise)
+        return _blocks(self.problem.lower_noise, self.groups)
 
     @property
     def hessian_noise(self) -> NoiseFields:
@@ -65,11 +72,11 @@ class Blocks:
 
     def upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """F of a block, shape ``(...)``."""
-        return self.problem.upper(x, y, self._above(sample))
+        return self.problem.upper(x, y, self._above(sample)) + 0.5 * self.upper_ridge * dot(x, x)
 
     def grad_x_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """∇_x F of a block, shape ``(..., d_x)``."""
-        return self.problem.grad_x_upper(x, y, self._above(sample))
+        return self.problem.grad_x_upper(x, y, self._above(sample)) + self.upper_ridge * x
 
     def grad_y_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """∇_y F of a block, shape ``(..., d_y)``."""
@@ -92,24 +99,34 @@ class Blocks:
         return self.problem.cross_lower(x, y, v, self._below(sample))
 
     def _above(self, sample: Sample) -> Sample:
-        return _expanded(self.problem.upper_noise, sample)
+        return _expanded(self.problem.upper_noise, self.groups, sample)
 
     def _below(self, sample: Sample) -> Sample:
-        return _expanded(self.problem.lower_noise, sample)
+        return _expanded(self.problem.lower_noise, self.groups, sample)
 
 
-def _blocks(noise: NoiseFields) -> dict[str, Noise]:
+def steepest_block(features: np.ndarray, batch: int) -> float:
+    """The largest eigenvalue of AᵀA/B over the blocks A ``(B, d)`` of ``features`` ``(n, d)``."""
+    count = len(features) // batch
+    blocks = (features[block : count * batch : count] for block in range(count))
+    return max(float(np.linalg.norm(block, 2)) ** 2 / batch for block in blocks)
+
+
+def _blocks(noise: NoiseFields, groups: int) -> dict[str, Noise]:
     ((name, law),) = noise.items()
-    (batch,) = law.shape
     assert law.parameter is not None  # the law has no meaning without it
-    return {name: Noise("index", (1,), max(1, int(law.parameter) // batch))}
+    count = int(law.parameter) // (law.shape[0] // groups)
+    if count < 1:
+        raise ValueError(f"a batch has more samples than the {law.parameter} there are")
+    return {name: Noise("index", (1,), count)}
 
 
-def _expanded(noise: NoiseFields, sample: Any) -> Sample:
+def _expanded(noise: NoiseFields, groups: int, sample: Any) -> Sample:
     """The indices of the samples in a block, ``(..., B)``."""
     if sample is None:
         return None
     ((name, law),) = noise.items()
-    (batch,) = law.shape
-    block = sample[name]
-    return {name: block * batch + asarray(np.arange(batch), block, block.dtype)}
+    batch, block = law.shape[0] // groups, sample[name]
+    assert law.parameter is not None  # as above
+    offsets = np.tile(int(law.parameter) // batch * np.arange(batch), groups)
+    return {name: block + asarray(offsets, block, block.dtype)}

@@ -7,6 +7,8 @@ import difflib
 import json
 import os
 import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from accbo.conformance.atomic import write
 from accbo.tasks import pictures, summary
 from accbo.tasks.methods import METHODS
 from accbo.tasks.registry import TASKS, task_named
-from accbo.tasks.sweep import Outcome, Plan, compare, instance_of
+from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, instance_of
 from accbo.tasks.task import TaskError
 
 OK, DIVERGED = 0, 1
@@ -38,6 +40,9 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--budget", type=_count, metavar="CALLS", help="oracle calls of a run")
     parser.add_argument("--seeds", type=_count, default=5, metavar="N", help="default %(default)s")
+    parser.add_argument(
+        "--backend", default="numpy", metavar="NAME", help=f"{', '.join(BACKENDS)}; default numpy"
+    )
     parser.add_argument("--jobs", type=_count, default=2, metavar="N", help="default %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures")
@@ -48,9 +53,9 @@ def add_commands(commands: Any) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 1, got {text!r}")
     return number
 
 
@@ -63,14 +68,19 @@ def _list(_: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     task = task_named(options.task)
-    methods = tuple(dict.fromkeys(_method(name) for name in options.algorithm or METHODS))
+    chosen = options.algorithm or METHODS
+    methods = tuple(dict.fromkeys(_known("method", name, METHODS) for name in chosen))
+    array_of(_known("backend", options.backend, BACKENDS))
     if options.report is not None:
         pictures.check()
-        options.report.mkdir(parents=True, exist_ok=True)
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        raise TaskError(f"cannot write {options.json}: there is no such folder")
+        _make(options.report)
+        _check_writable(options.report, options.report)
+    if options.json is not None:
+        if options.json.is_dir():
+            raise TaskError(f"cannot write {options.json}: it is a folder")
+        _check_writable(options.json.resolve().parent, options.json)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: one core each
-    plan = Plan(task.name, methods, options.budget or task.budget, options.seeds)
+    plan = Plan(task.name, methods, options.budget or task.budget, options.seeds, options.backend)
     folder = _cache() / f"run-{plan.digest}"
     if not options.resume:
         _clear(folder)
@@ -95,17 +105,38 @@ def _code(outcome: Outcome) -> int:
     return OK if all(map(summary.finished, outcome.finals.values())) else DIVERGED
 
 
-def _method(name: str) -> str:
-    if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise TaskError(f"there is no method {name!r}{hint} ({', '.join(METHODS)})")
+def _known(kind: str, name: str, names: Iterable[str]) -> str:
+    """``name`` if it is one of ``names``; raises ``TaskError`` with the nearest otherwise."""
+    small = {each.lower(): each for each in names}
+    if name not in small.values():
+        near = difflib.get_close_matches(name.lower(), small, n=1, cutoff=0.3)
+        hint = f"; did you mean {small[near[0]]}?" if near else ""
+        raise TaskError(f"there is no {kind} {name!r}{hint} ({', '.join(small.values())})")
     return name
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TaskError(f"cannot make the folder {folder}: {error.strerror}") from None
+
+
+def _check_writable(folder: Path, what: Path) -> None:
+    """Before an hour is spent on what cannot be kept."""
+    if not folder.is_dir():
+        raise TaskError(f"cannot write {what}: there is no such folder")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise TaskError(f"cannot write {what}: {error.strerror}") from None
 
 
 def _command(options: argparse.Namespace, plan: Plan) -> str:
     chosen = f" --algorithm {' '.join(plan.methods)}" if options.algorithm else ""
-    return f"accbo run {plan.task}{chosen} --budget {plan.budget} --seeds {plan.seeds}"
+    backend = "" if plan.backend == "numpy" else f" --backend {plan.backend}"
+    size = f"--budget {plan.budget} --seeds {plan.seeds}"
+    return f"accbo run {plan.task}{chosen} {size}{backend}"
 
 
 def _cache() -> Path:

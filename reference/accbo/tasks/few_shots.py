@@ -14,10 +14,11 @@ from accbo.problems.meta_learning import (
     episodes,
     random_representation,
 )
+from accbo.tasks.blocks import Blocks
 from accbo.tasks.task import Instance, Task, shuffled
 
 WAYS, SHOTS, QUERIES, TASKS, NEW_TASKS = 5, 5, 10, 20, 20
-WIDTH, RIDGE = 16, 0.05
+WIDTH, RIDGE, BATCH = 16, 0.05, 5  # a batch: one sample of every class of every task
 NEW_SHARE = 0.5  # of the digits, kept for validation and test tasks
 
 
@@ -39,7 +40,13 @@ def build(seed: int) -> Instance:
             seed=3 * seed + number,
         )
 
-    problem = MetaLearning(*drawn(known, TASKS, 0), width=WIDTH, ridge=RIDGE)
+    problem = MetaLearning(
+        *drawn(known, TASKS, 0),
+        width=WIDTH,
+        ridge=RIDGE,
+        upper_batch=BATCH,
+        lower_batch=BATCH,
+    )
     validation = drawn(for_validation, NEW_TASKS, 1)
     test = drawn(for_test, NEW_TASKS, 2)
     x = random_representation(digits.features.shape[1], WIDTH, seed)
@@ -51,7 +58,7 @@ def build(seed: int) -> Instance:
         }
 
     return Instance(
-        problem=problem,
+        problem=Blocks(problem, groups=TASKS),
         x=x,
         y=np.zeros(problem.d_y),
         measures={"validation query accuracy": lambda x, y: query_accuracy(x, validation)},
@@ -111,5 +118,5 @@ TASK = Task(
     f"a linear representation for {WAYS}-way tasks of {SHOTS} shots a class",
     "1,797 digits of 8 × 8 pixels out of scikit-learn; new tasks are of images never trained on",
     build,
-    50_000,
+    20_000,
 )

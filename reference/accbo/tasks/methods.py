@@ -146,23 +146,16 @@ def _vrbo(s: Sizes) -> Any:
     )
 
 
-class Method(NamedTuple):
-    """How a method is made of ``Sizes``, and whether it needs a finite sum of single terms."""
-
-    make: Callable[[Sizes], Any]
-    single_terms: bool = False
-
-
-METHODS: dict[str, Method] = {
-    "AccBO": Method(_accbo),
-    "SLIP": Method(_slip),
-    "BO-REP": Method(_borep),
-    "MA-SOBA": Method(_masoba),
-    "SABA": Method(_saba, single_terms=True),
-    "SUSTAIN": Method(_sustain),
-    "VRBO": Method(_vrbo),
-    "StocBiO": Method(_stocbio),
-    "TTSA": Method(_ttsa),
+METHODS: dict[str, Callable[[Sizes], Any]] = {
+    "AccBO": _accbo,
+    "SLIP": _slip,
+    "BO-REP": _borep,
+    "MA-SOBA": _masoba,
+    "SABA": _saba,
+    "SUSTAIN": _sustain,
+    "VRBO": _vrbo,
+    "StocBiO": _stocbio,
+    "TTSA": _ttsa,
 }
 
 
@@ -179,7 +172,7 @@ def build(name: str, instance: Instance, trial: Trial, steps: int, gradient: flo
         l=instance.curvature,
         steps=steps,
     )
-    return METHODS[name].make(sizes)
+    return METHODS[name](sizes)
 
 
 def first_gradient(instance: Instance, terms: int = 100) -> float:

@@ -10,29 +10,32 @@ from scipy.optimize import minimize
 from accbo import data
 from accbo.problems.hyperparameters import Hyperparameters
 from accbo.sampling import random_matrix
+from accbo.tasks.blocks import Blocks, steepest_block
 from accbo.tasks.task import Instance, Task, shuffled
 
-TRAIN, VALIDATION, NUISANCE, BATCH = 180, 130, 20, 16
+TRAIN, VALIDATION, NUISANCE = 180, 130, 10
+UPPER, LOWER = 65, 60  # batches: blocks of which the sets are made without a rest
+HIGH = 3.0  # log-penalties up to here are covered by the curvature that the steps are made for
 
 
 def build(seed: int) -> Instance:
-    """Patients' measurements and as many features again that are noise, standardised."""
+    """Principal components of patients' measurements, and as many features that are noise."""
     patients = data.diabetes()
     order = shuffled(len(patients.labels), seed)
     extra = random_matrix(len(order), NUISANCE, seed + 1)
-    features = np.hstack((patients.features, extra))[order]
     targets = np.asarray(patients.labels, dtype=float)[order]
     train, validation, rest = np.split(np.arange(len(order)), (TRAIN, TRAIN + VALIDATION))
-    mean, spread = features[train].mean(axis=0), features[train].std(axis=0)
-    features = (features - mean) / spread
+    features = np.hstack((uncorrelated(patients.features, order[train]), extra))[order]
+    features = features - features[train].mean(axis=0)
+    features = features / features[train].std(axis=0)
     targets = (targets - targets[train].mean()) / targets[train].std()
     problem = Hyperparameters(
         features[train],
         targets[train],
         features[validation],
         targets[validation],
-        upper_batch=BATCH,
-        lower_batch=BATCH,
+        upper_batch=UPPER,
+        lower_batch=LOWER,
     )
     x = np.full(problem.d_x, -2.0)
 
@@ -52,7 +55,7 @@ def build(seed: int) -> Instance:
         }
 
     return Instance(
-        problem=problem,
+        problem=Blocks(problem),
         x=x,
         y=np.zeros(problem.d_y),
         measures={"minus Φ": value},
@@ -65,9 +68,16 @@ def build(seed: int) -> Instance:
         },
         reach=2 * float(np.sqrt(problem.d_x)),
         mu=problem.floor,
-        curvature=problem.curvature(np.full(problem.d_x, 1.0)),
+        curvature=steepest_block(features[train], LOWER) + problem.floor + np.exp(HIGH),
         references=references,
     )
+
+
+def uncorrelated(features: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """The principal axes of the rows ``train``: measurements of blood lipids nearly coincide."""
+    rows = features[train] / features[train].std(axis=0)
+    axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)[2]
+    return np.asarray(features / features[train].std(axis=0) @ axes.T)
 
 
 def minimum(problem: Hyperparameters, x: np.ndarray) -> np.ndarray:
@@ -98,5 +108,5 @@ TASK = Task(
     f"a log-penalty for each feature of a ridge regression, {NUISANCE} of which are noise",
     "442 patients out of scikit-learn (diabetes), in place of large regressions",
     build,
-    200_000,
+    40_000,
 )

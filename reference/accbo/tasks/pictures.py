@@ -18,9 +18,12 @@ from accbo.tasks.task import Task, TaskError
 from accbo.tasks.trial import Curve
 
 METADATA = ("Date", "Creator", "Format", "Type")  # left out: they name hosts and versions
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1rem}
+# a figure is 374 points wide: on a telephone it is as wide as the page, and two stand side by side
+# where there is room, so that its letters are never far from those of the text
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:74rem;margin:0 auto;padding:1rem}
+.curves{display:grid;gap:1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr))}
 svg{width:100%;height:auto}pre{overflow-x:auto;font-size:.8rem;line-height:1.4}
-figure{margin:1.5rem 0}figcaption{font-size:.9rem}"""
+code{overflow-wrap:anywhere}figure{margin:0}figcaption{font-size:.9rem}"""
 
 
 def check() -> None:
@@ -44,12 +47,13 @@ def page(outcome: Outcome, task: Task, references: Mapping[str, float], command:
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"
         f"<title>accbo: {html.escape(task.name)}</title><style>{STYLE}</style>"
         f"<h1>{html.escape(task.name)}</h1><p>{html.escape(task.about)}</p>"
-        f"<p>{html.escape(task.data)}</p>{figures}<h2>On the test set, read once</h2>"
+        f"<p>{html.escape(task.data)}</p><div class='curves'>{figures}</div>"
+        "<h2>On the test set, read once</h2>"
         f"<pre>{html.escape(table(outcome, references))}</pre>"
         f"<p>Mean ± half a {LEVEL:.0%} interval over {outcome.plan.seeds} seeds; every method had "
         f"{outcome.plan.trials} trials of {outcome.plan.budget:,} oracle calls on a seed of its "
-        f"own, chosen by the validation score.</p><p>Reproduce: <code>{html.escape(command)}"
-        "</code></p></html>\n"
+        f"own, chosen by the validation score; a run is judged at its best point.</p>"
+        f"<p>Reproduce: <code>{html.escape(command)}</code></p></html>\n"
     )
 
 
@@ -72,8 +76,8 @@ def _figure(outcome: Outcome, score: str, against: str) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "accbo", "font.size": 10}):
-        figure = Figure(figsize=(8, 5), layout="constrained")
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "accbo", "font.size": 11}):
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
         axes = figure.subplots()
         for number, (method, curves) in enumerate(outcome.finals.items()):
             good = [curve for curve in finished(curves) if curve.calls]
@@ -82,7 +86,8 @@ def _figure(outcome: Outcome, score: str, against: str) -> str:
         axes.set_xlabel("oracle calls" if against == "calls" else "seconds")
         axes.set_ylabel(score)
         axes.grid(alpha=0.3)
-        axes.legend(ncols=3, fontsize=9)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=10)
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(METADATA))
     return text.getvalue().partition("<svg")[2].join(["<svg", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from accbo.tasks.methods import GRID
-from accbo.tasks.sweep import FORMAT, Outcome
+from accbo.tasks.methods import GRID, build, first_gradient
+from accbo.tasks.sweep import FORMAT, Outcome, instance_of
 from accbo.tasks.trial import Curve
 
 LEVEL = 0.95
@@ -52,20 +53,47 @@ def table(outcome: Outcome, references: Mapping[str, float]) -> str:
             f"{trial.path:g}, {trial.lower:g}{lost}"
         )
     lines += [f"{name:>35}: {value:.4f}" for name, value in references.items()]
+    lines.append("best hyper-parameters, on seed 1:")
+    lines += [f"{method:9}  {_words(chosen)}" for method, chosen in settings(outcome).items()]
     return "\n".join(lines)
+
+
+def settings(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """The hyper-parameters by method that the chosen trial comes to on seed 1."""
+    instance = instance_of(outcome.plan.task, 1)
+    gradient = first_gradient(instance)
+    made = {}
+    for method, trial in outcome.chosen.items():
+        steps = outcome.finals[method][0].steps
+        algorithm = build(method, instance, GRID[trial], steps, gradient)
+        values = {
+            part.name: getattr(algorithm, part.name) for part in dataclasses.fields(algorithm)
+        }
+        made[method] = {k: v for k, v in values.items() if isinstance(v, int | float | str)}
+    return made
+
+
+def _words(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in chosen.items()
+    )
 
 
 def document(outcome: Outcome, references: Mapping[str, float]) -> dict[str, Any]:
     """The comparison as JSON values."""
+    made = settings(outcome)
     return {
         "format": FORMAT,
         "task": outcome.plan.task,
         "budget": outcome.plan.budget,
         "seeds": outcome.plan.seeds,
+        "backend": outcome.plan.backend,
         "references": dict(references),
         "methods": {
             method: {
                 "trial": GRID[outcome.chosen[method]]._asdict(),
+                "hyper_parameters_on_seed_1": made[method],
                 "at_the_edge": _edges(outcome.chosen[method]),
                 "search": [_plain(curve) for curve in outcome.search[method]],
                 "runs": [_plain(curve) for curve in curves],

@@ -7,6 +7,7 @@ its end. A finished run is a file of its own, so that a sweep that was stopped g
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -20,13 +21,16 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from accbo._arrays import Array
 from accbo.conformance.atomic import write
+from accbo.conformance.namespaces import like
 from accbo.tasks.methods import GRID
 from accbo.tasks.registry import task_named
 from accbo.tasks.task import Instance, TaskError
 from accbo.tasks.trial import Curve, steps_for, train
 
-FORMAT = "accbo-run/1"
+FORMAT = "accbo-run/2"
+BACKENDS = ("numpy", "torch", "jax")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Plan:
     methods: tuple[str, ...]
     budget: int
     seeds: int
+    backend: str = "numpy"
     trials: int = len(GRID)
 
     @property
@@ -54,6 +59,7 @@ class Piece(NamedTuple):
     trial: int
     seed: int
     budget: int
+    backend: str = "numpy"
 
     @property
     def name(self) -> str:
@@ -83,7 +89,7 @@ def compare(plan: Plan, folder: Path, jobs: int, progress: bool | None = None) -
         total=total, unit="run", desc=plan.task, disable=None if progress is None else not progress
     ) as bar:
         searched = [
-            Piece(plan.task, method, trial, 0, plan.budget)
+            Piece(plan.task, method, trial, 0, plan.budget, plan.backend)
             for method in plan.methods
             for trial in range(plan.trials)
         ]
@@ -92,7 +98,7 @@ def compare(plan: Plan, folder: Path, jobs: int, progress: bool | None = None) -
         search = {m: [found[p] for p in searched if p.method == m] for m in plan.methods}
         chosen = {method: best(curves, score) for method, curves in search.items()}
         finals = [
-            Piece(plan.task, method, chosen[method], seed, plan.budget)
+            Piece(plan.task, method, chosen[method], seed, plan.budget, plan.backend)
             for method in plan.methods
             for seed in range(1, plan.seeds + 1)
         ]
@@ -109,13 +115,13 @@ def check_budget(plan: Plan) -> None:
 
 
 def best(curves: Sequence[Curve], score: str) -> int:
-    """The trial with the highest last score; a run that diverged has none."""
+    """The trial whose best point has the highest score; a run that diverged has none."""
 
-    def last(curve: Curve) -> float:
+    def highest(curve: Curve) -> float:
         values = curve.measures[score]
-        return values[-1] if values and not curve.trouble else float("-inf")
+        return values[curve.best] if values and not curve.trouble else float("-inf")
 
-    return max(range(len(curves)), key=lambda index: last(curves[index]))
+    return max(range(len(curves)), key=lambda index: highest(curves[index]))
 
 
 @functools.lru_cache(maxsize=2)
@@ -127,7 +133,23 @@ def instance_of(task: str, seed: int) -> Instance:
 def run_piece(piece: Piece) -> Curve:
     """One run of the sweep."""
     instance, trial = instance_of(piece.task, piece.seed), GRID[piece.trial]
-    return train(piece.method, instance, trial, piece.budget, piece.seed, test=piece.seed > 0)
+    shown = array_of(piece.backend)
+    budget, seed = piece.budget, piece.seed
+    return train(piece.method, instance, trial, budget, seed, test=seed > 0, like=shown)
+
+
+def array_of(backend: str) -> Array:
+    """An array of ``backend`` in float64, on one thread; raises ``NamespaceError`` for none."""
+    with contextlib.suppress(ImportError):  # ``like`` says it better
+        if backend == "jax":
+            import jax
+
+            jax.config.update("jax_enable_x64", True)
+        elif backend == "torch":
+            import torch
+
+            torch.set_num_threads(1)
+    return like(backend)
 
 
 def _all(

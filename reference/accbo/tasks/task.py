@@ -19,11 +19,11 @@ Measure = Callable[[Array, Array], float]  # of the host's x and y
 class Instance:
     """One draw of a task's data: the problem, where to start, and how to judge a pair (x, y).
 
-    ``measures`` see training and validation data only and may be looked at as often as one
-    likes; ``score`` is the one by which the search chooses, the larger the better. ``test`` is
-    read once, at the end. ``references`` are what the same data give without a bilevel method.
-    ``reach`` is how far from the start good values of x are thought to lie, and ``mu`` and
-    ``curvature`` bound ∇²_yy G.
+    ``problem`` is a sum of blocks (``accbo.tasks.blocks``). ``measures`` see training and
+    validation data only and may be looked at as often as one likes; ``score`` is the one by which
+    the search chooses and a run stops, the larger the better. ``test`` is read once a run.
+    ``references`` are what the same data give without a bilevel method. ``reach`` is how far
+    from the start good values of x are thought to lie; ``mu`` and ``curvature`` bound ∇²_yy G.
     """
 
     problem: BilevelProblem

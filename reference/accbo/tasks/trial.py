@@ -1,19 +1,23 @@
-"""One run of one method on one draw of a task, for a budget of oracle calls."""
+"""One run of one method on one draw of a task, for a budget of oracle calls.
+
+A run is judged at the point of its learning curve where the validation score is best: what
+early stopping would have kept. Every method has as many points to choose from.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from accbo._arrays import to_host
+from accbo._arrays import Array, move, to_host
 from accbo.counting import count_calls
 from accbo.run import NonFiniteError, run
 from accbo.sampling import Tape
-from accbo.tasks.blocks import Blocks
-from accbo.tasks.methods import METHODS, Trial, build, first_gradient
+from accbo.tasks.methods import Trial, build, first_gradient
 from accbo.tasks.task import Instance, TaskError
 
 POINTS = 20  # of a learning curve
@@ -24,6 +28,7 @@ class Curve(NamedTuple):
     """What one run came to.
 
     ``trouble`` says at which iteration it diverged; what there is of the curve is kept.
+    ``best`` is the point of the curve with the highest score, at which ``test`` is read.
     """
 
     steps: int
@@ -32,17 +37,22 @@ class Curve(NamedTuple):
     measures: dict[str, list[float]]
     test: dict[str, float]
     trouble: str = ""
+    best: int = -1
 
 
 def steps_for(name: str, instance: Instance, budget: int) -> int:
     """The most iterations that ``budget`` oracle calls pay for; raises ``TaskError`` for none."""
     algorithm = build(name, instance, Trial(1.0, 1.0), 1000, 1.0)
-    problem = _problem(name, instance)
 
     def cost(steps: int) -> int:
         return int(
             count_calls(
-                algorithm, problem, instance.x, instance.y, steps=steps, warm_start=WARM_START
+                algorithm,
+                instance.problem,
+                instance.x,
+                instance.y,
+                steps=steps,
+                warm_start=WARM_START,
             ).total
         )
 
@@ -62,19 +72,31 @@ def steps_for(name: str, instance: Instance, budget: int) -> int:
 
 
 def train(
-    name: str, instance: Instance, trial: Trial, budget: int, seed: int, *, test: bool = False
+    name: str,
+    instance: Instance,
+    trial: Trial,
+    budget: int,
+    seed: int,
+    *,
+    test: bool = False,
+    like: Array | None = None,
 ) -> Curve:
-    """Run ``name``; ``test`` reads the test set at the end."""
+    """Run ``name``; ``test`` reads the test set at the best point of the curve.
+
+    The run is made of arrays such as ``like``, by default NumPy's; it is judged on the host.
+    """
     steps = steps_for(name, instance, budget)
     algorithm = build(name, instance, trial, steps, first_gradient(instance))
-    problem, every = _problem(name, instance), max(1, steps // POINTS)
+    every = max(1, steps // POINTS)
+    like = instance.x if like is None else like
+    problem, x, y = (move(part, like) for part in (instance.problem, instance.x, instance.y))
     started = time.perf_counter()
     try:
         result = run(
             algorithm,
             problem,
-            instance.x,
-            instance.y,
+            x,
+            y,
             steps=steps,
             noise=Tape(seed),
             warm_start=WARM_START,
@@ -89,30 +111,46 @@ def train(
     xs, ys = (to_host(result.records[part]) for part in ("x", "y"))
     pairs = list(zip(xs, ys, strict=True))
     measures = {
-        measure: [float(function(x, y)) for x, y in pairs]
+        measure: [_value(function, pair) for pair in pairs]
         for measure, function in instance.measures.items()
     }
     spent = [
         int(
             count_calls(
-                algorithm, problem, instance.x, instance.y, steps=int(t), warm_start=WARM_START
+                algorithm,
+                instance.problem,
+                instance.x,
+                instance.y,
+                steps=int(t),
+                warm_start=WARM_START,
             ).total
         )
         for t in iterations
     ]
-    last = to_host(result.state.x), to_host(_lower(result.state))
+    trouble = _not_finite(measures)
+    best = -1 if trouble else int(np.argmax(measures[instance.score]))
     return Curve(
         steps=steps,
         calls=spent,
         seconds=[seconds * float(t) / steps for t in iterations],
         measures=measures,
-        test=_read(instance.test, last) if test else {},
-        trouble=_not_finite(measures),
+        test=_read(instance.test, pairs[best]) if test and not trouble else {},
+        trouble=trouble,
+        best=best,
     )
 
 
 def _read(measures: Mapping[str, Any], pair: tuple[Any, Any]) -> dict[str, float]:
-    return {name: float(function(*pair)) for name, function in measures.items()}
+    return {name: _value(function, pair) for name, function in measures.items()}
+
+
+def _value(function: Any, pair: tuple[Any, Any]) -> float:
+    """A measure, NaN where a run has gone too far for it to exist: that is a diverged run."""
+    with np.errstate(all="ignore"):
+        try:
+            return float(function(*pair))
+        except (ArithmeticError, np.linalg.LinAlgError):
+            return math.nan
 
 
 def _not_finite(measures: Mapping[str, list[float]]) -> str:
@@ -125,7 +163,3 @@ def _not_finite(measures: Mapping[str, list[float]]) -> str:
 def _lower(state: Any) -> Any:
     """What a method takes for y*: the average where it keeps one."""
     return getattr(state, "y_average", state.y)
-
-
-def _problem(name: str, instance: Instance) -> Any:
-    return Blocks(instance.problem) if METHODS[name].single_terms else instance.problem
