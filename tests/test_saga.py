@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from accbo._arrays import to_host
+from accbo._arrays import map_arrays, to_host
+from accbo.algorithms import SABASample
 from accbo.problem import Noise
 from accbo.problems import quadratic
 from accbo.saga import Sum, Table, expect_rows, full_pass, saga, sums_of
 from tests.backends import Backend
 from tests.support import U64, problem
+from tests.test_all_pairs import case_of
 
 TERMS, SIZE = 5, 3
 STORED = np.cos(np.arange(15.0) ** 2).reshape(TERMS, SIZE)  # seen at five older points
@@ -220,3 +223,37 @@ class Other:
 def test_a_table_of_another_size_is_named() -> None:
     with pytest.raises(ValueError, match="the table of mean has 5 rows, the sum of the problem 6"):
         expect_rows(Table(TABLE, TABLE), (Sum("index", 5), Sum("index", 6)))
+
+
+@pytest.mark.parametrize("kind", ["finite_sum", "ridge", "deep AUC"])
+def test_a_step_is_right_on_average_over_all_indices(kind: str) -> None:
+    """Also where ∇²_xy G or ∇²_yy G is the same for every term, after tables have aged."""
+    one = case_of("SABA", kind)
+    p, a = one.problem, one.algorithm
+    state = one.run(4, 1).state
+    x, y, z = state[:3]
+    below, above = sums_of(p)
+    i, j = (part.reshape(-1, 1) for part in np.indices((below.terms, above.terms)))
+    every = map_arrays(lambda leaf: np.broadcast_to(leaf, (len(i), *leaf.shape)), state)
+    after = a.step(p, every, SABASample({above.field: j}, {below.field: i[None]}))
+    expected = {
+        "x": x - a.upper_step_size * (p.grad_x_upper(x, y) - p.cross_lower(x, y, z)),
+        "y": y - a.lower_step_size * p.grad_y_lower(x, y),
+        "z": z - a.linear_step_size * (p.hvp_lower(x, y, z) - p.grad_y_upper(x, y)),
+    }
+    for name, value in expected.items():
+        found = getattr(after, name)
+        assert np.any(found != found[0]) or np.all(value == getattr(state, name)), name
+        summed = len(i) * max(1.0, float(np.max(np.abs(found))))
+        np.testing.assert_allclose(found.mean(axis=0), value, rtol=0, atol=summed * U64)
+
+
+def test_an_estimate_without_the_mean_is_wrong_on_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(table: Table, index: Any, new: Any) -> tuple[Any, Table]:
+        estimate, after = saga(table, index, new)
+        return estimate - table.mean, after
+
+    monkeypatch.setattr(sys.modules["accbo.algorithms.saba"], "saga", without)
+    for kind in ("finite_sum", "ridge", "deep AUC"):
+        with pytest.raises(AssertionError, match="Not equal to tolerance"):
+            test_a_step_is_right_on_average_over_all_indices(kind)
