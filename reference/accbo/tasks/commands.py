@@ -84,6 +84,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = _cache() / f"run-{plan.digest}"
     if not options.resume:
         _clear(folder)
+    _make(folder)
     try:
         outcome = compare(plan, folder, options.jobs)
     except KeyboardInterrupt:
