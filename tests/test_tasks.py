@@ -128,7 +128,7 @@ def test_the_search_chooses_by_the_validation_score() -> None:
 
 
 def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan("toy-task", ("AccBO", "SLIP"), 800, 2)
+    plan = Plan("toy-task", ("AccBO", "SLIP"), 300, 2)
     whole = compare(plan, tmp_path / "whole", 1, progress=False)
     count, real = [0], sweep.run_piece
 
