@@ -83,11 +83,10 @@ def _figure(outcome: Outcome, score: str, against: str) -> str:
             good = [curve for curve in finished(curves) if curve.calls]
             if good:
                 _curve(axes, method, good, score, against, number)
-        axes.set_xlabel("oracle calls" if against == "calls" else "seconds")
+        axes.set_xlabel("oracle calls, in thousands" if against == "calls" else "seconds")
         axes.set_ylabel(score)
         axes.grid(alpha=0.3)
         figure.legend(loc="outside lower center", ncols=3, fontsize=10)
-        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(METADATA))
     return text.getvalue().partition("<svg")[2].join(["<svg", ""])
@@ -99,6 +98,7 @@ def _curve(
     length = min(len(curve.calls) for curve in good)
     at = np.mean([getattr(curve, against)[:length] for curve in good], axis=0)
     values = np.array([curve.measures[score][:length] for curve in good])
+    at = at / 1000 if against == "calls" else at
     mean, colour = np.mean(values, axis=0), f"C{number}"
     axes.plot(at, mean, label=method, color=colour, linestyle=("-", "--", ":")[number % 3])
     if len(good) > 1:
