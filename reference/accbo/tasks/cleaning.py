@@ -24,8 +24,9 @@ def build(seed: int) -> Instance:
     """3,000 training digits with 40 % wrong labels, 1,000 for validation, 700 for the test.
 
     300 more judge the weights, by the classifier trained with them: the upper level fits 3,000
-    weights to the 1,000, whose loss goes on falling after the weights have become worse. The features are fixed: principal
-    components, without which the mean digit makes the lower level ten times as steep.
+    weights to the 1,000, whose loss goes on falling after the weights have become worse. The
+    features are fixed: principal components, without which the mean digit makes the lower level
+    ten times as steep.
     """
     digits = data.mnist_5k()
     order = shuffled(len(digits.labels), seed)
