@@ -27,7 +27,7 @@ from accbo.auditing.oracle import (
 )
 
 DENSE, BLOCK, POWERS = 64, 8, 8
-DRAWS, FEW_DRAWS = 64, 4  # realisations a point, dense and not
+DRAWS, FEW_DRAWS = 32, 4  # realisations a point, dense and not
 STRETCH = 64.0  # of normal fields: "every realisation" includes their tails
 FLAT = 1e-8  # λ_min below this part of l is 0
 GROWN = 1.5  # of a constant, by STRETCH

@@ -20,7 +20,7 @@ LENGTHS = 2.0 ** np.arange(0, 10.5, 0.5)
 NEAR = 8.0  # rays that end before are too short for an exponent
 GONE = 1e-8  # a part that counts as 0
 FAST = 0.5  # an exponent that counts as growth
-SPREAD_DRAWS, SPREAD_STREAM = 128, 5
+SPREAD_DRAWS, SPREAD_STREAM = 256, 5
 TINY = 1e-300
 
 
