@@ -177,6 +177,9 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     assert "upper_step_size" in shown  # of the best hyper-parameters
     document = json.loads(path.read_text())
     assert list(document["methods"]) == ["AccBO", "SLIP"]
+    starts = [instance(seed).references()["at the start"] for seed in (1, 2)]
+    assert document["references"] == {"at the start": starts}  # of the seeds that are compared
+    assert f"{np.mean(starts):.4f} ± " in shown
     content = (folder / "index.html").read_text()
     assert content.count("<svg") == 2
     assert "accbo run toy-task --algorithm AccBO SLIP --budget 500 --seeds 2" in content

@@ -16,7 +16,7 @@ from accbo.conformance.atomic import write
 from accbo.tasks import pictures, summary
 from accbo.tasks.methods import METHODS
 from accbo.tasks.registry import TASKS, task_named
-from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, instance_of
+from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, references_of
 from accbo.tasks.task import TaskError
 
 OK, DIVERGED = 0, 1
@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped; --resume goes on from here", file=sys.stderr)
         raise
-    references = instance_of(task.name, 1).references()
+    references = references_of(plan)
     print(summary.table(outcome, references))
     if options.json is not None:
         content = json.dumps(summary.document(outcome, references), indent=1, allow_nan=False)

@@ -34,7 +34,9 @@ def check() -> None:
         raise TaskError("--report needs matplotlib: pip install 'accbo[report]'")
 
 
-def page(outcome: Outcome, task: Task, references: Mapping[str, float], command: str) -> str:
+def page(
+    outcome: Outcome, task: Task, references: Mapping[str, Sequence[float]], command: str
+) -> str:
     """The page as HTML, with nothing that is loaded from elsewhere."""
     score = instance_of(task.name, 0).score
     figures = "".join(

@@ -31,7 +31,7 @@ def finished(curves: Sequence[Curve]) -> list[Curve]:
     return [curve for curve in curves if not curve.trouble]
 
 
-def table(outcome: Outcome, references: Mapping[str, float]) -> str:
+def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
     """One line a method: the test measures over the seeds, iterations, seconds, what was chosen."""
     names = _measured(outcome)
     head = f"{'method':9}" + "".join(f"{name:>26}" for name in names)
@@ -52,7 +52,9 @@ def table(outcome: Outcome, references: Mapping[str, float]) -> str:
             f"{method:9}{cells}{good[0].steps:>12}{seconds:>9.2f}  "
             f"{trial.path:g}, {trial.lower:g}{lost}"
         )
-    lines += [f"{name:>35}: {value:.4f}" for name, value in references.items()]
+    for name, values in references.items():
+        mean, half = interval(values)
+        lines.append(f"{mean:.4f} ± {half:.4f}  {name}")
     lines.append("best hyper-parameters, on seed 1:")
     lines += [f"{method:9}  {_words(chosen)}" for method, chosen in settings(outcome).items()]
     return "\n".join(lines)
@@ -80,7 +82,7 @@ def _words(chosen: Mapping[str, Any]) -> str:
     )
 
 
-def document(outcome: Outcome, references: Mapping[str, float]) -> dict[str, Any]:
+def document(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """The comparison as JSON values."""
     made = settings(outcome)
     return {
@@ -89,7 +91,7 @@ def document(outcome: Outcome, references: Mapping[str, float]) -> dict[str, Any
         "budget": outcome.plan.budget,
         "seeds": outcome.plan.seeds,
         "backend": outcome.plan.backend,
-        "references": dict(references),
+        "references": {name: list(values) for name, values in references.items()},
         "methods": {
             method: {
                 "trial": GRID[outcome.chosen[method]]._asdict(),

@@ -130,6 +130,12 @@ def instance_of(task: str, seed: int) -> Instance:
     return task_named(task).build(seed)
 
 
+def references_of(plan: Plan) -> dict[str, list[float]]:
+    """What the data of every seed give without a bilevel method, by name."""
+    found = [instance_of(plan.task, seed).references() for seed in range(1, plan.seeds + 1)]
+    return {name: [values[name] for values in found] for name in found[0]}
+
+
 def run_piece(piece: Piece) -> Curve:
     """One run of the sweep."""
     instance, trial = instance_of(piece.task, piece.seed), GRID[piece.trial]
