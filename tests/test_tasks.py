@@ -16,7 +16,7 @@ from accbo.problems import finite_sum
 from accbo.problems.hyperparameters import Hyperparameters
 from accbo.problems.meta_learning import MetaLearning, episodes
 from accbo.sampling import Tape
-from accbo.tasks import registry, summary, sweep
+from accbo.tasks import commands, registry, summary, sweep
 from accbo.tasks.blocks import Blocks, steepest_block
 from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
 from accbo.tasks.sweep import Plan, best, compare
@@ -185,6 +185,39 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     assert "accbo run toy-task --algorithm AccBO SLIP --budget 500 --seeds 2" in content
     assert "<metadata" not in content  # which names hosts
     assert "src=" not in content
+
+
+def test_all_tasks_at_once_and_again_after_a_stop(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was finished when the second task stopped is not run again."""
+    pytest.importorskip("matplotlib")
+    toy = registry.TASKS["toy-task"]
+    for name in set(registry.TASKS) - {"toy-task"}:
+        monkeypatch.delitem(registry.TASKS, name)
+    monkeypatch.setitem(registry.TASKS, "toy-two", toy._replace(name="toy-two"))
+    path, folder = tmp_path / "run.json", tmp_path / "report"
+    arguments = ["run", "all", "--algorithm", "SLIP", "--budget", "400", "--seeds", "2"]
+    arguments += ["--jobs", "1", "--json", str(path), "--report", str(folder)]
+    ran, whole = [], commands.compare
+
+    def stopped(plan: Plan, *rest: Any) -> Any:
+        if plan.task == "toy-two" and not ran:
+            raise KeyboardInterrupt
+        return whole(plan, *rest)
+
+    monkeypatch.setattr(commands, "compare", stopped)
+    assert cli.main(arguments) == 130
+    kept = sorted(p.name for p in (tmp_path / "cache" / "accbo").glob("run-*/*.json"))
+    assert kept
+    assert all(name.startswith("toy-task-") for name in kept)
+    ran.append("again")
+    assert cli.main([*arguments, "--resume"]) == 0
+    shown = capsys.readouterr().out
+    assert "toy-two, 400 oracle calls" in shown
+    assert list(json.loads(path.read_text())) == ["toy-task", "toy-two"]
+    assert sorted(p.parent.name for p in folder.glob("*/index.html")) == ["toy-task", "toy-two"]
+    assert not list((tmp_path / "cache" / "accbo").glob("run-*"))
 
 
 def test_the_list(capsys: Any) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from accbo.tasks import pictures, summary
 from accbo.tasks.methods import METHODS
 from accbo.tasks.registry import TASKS, task_named
 from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, references_of
-from accbo.tasks.task import TaskError
+from accbo.tasks.task import Task, TaskError
 
 OK, DIVERGED = 0, 1
 
@@ -30,7 +30,9 @@ def add_commands(commands: Any) -> None:
         description="The same small search for every method, then fresh seeds; the test set is "
         "read once. Exit code 0: done, 1: all runs of a method diverged, 2: could not run.",
     )
-    parser.add_argument("task", metavar="TASK", help="accbo list shows them")
+    parser.add_argument(
+        "task", nargs="+", metavar="TASK", help="one or more of accbo list, or all of them: all"
+    )
     parser.add_argument(
         "--algorithm",
         nargs="+",
@@ -44,8 +46,15 @@ def add_commands(commands: Any) -> None:
         "--backend", default="numpy", metavar="NAME", help=f"{', '.join(BACKENDS)}; default numpy"
     )
     parser.add_argument("--jobs", type=_count, default=2, metavar="N", help="default %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write everything as JSON, several tasks by name"
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write a page with pictures, several tasks in a folder each",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from a run that was stopped")
     parser.set_defaults(run=_run)
     listing = commands.add_parser("list", help="list the tasks and the methods")
@@ -67,39 +76,68 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    task = task_named(options.task)
+    names = list(TASKS) if options.task == ["all"] else dict.fromkeys(options.task)
+    tasks = [task_named(name) for name in names]
     chosen = options.algorithm or METHODS
     methods = tuple(dict.fromkeys(_known("method", name, METHODS) for name in chosen))
     array_of(_known("backend", options.backend, BACKENDS))
+    _check_outputs(options, tasks)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: one core each
+    plans = [
+        Plan(task.name, methods, options.budget or task.budget, options.seeds, options.backend)
+        for task in tasks
+    ]
+    folders = [_cache() / f"run-{plan.digest}" for plan in plans]
+    for folder in folders:
+        if not options.resume:
+            _clear(folder)
+        _make(folder)
+    codes, documents = [], {}
+    for task, plan, folder in zip(tasks, plans, folders, strict=True):
+        outcome = _compare(plan, folder, options.jobs)
+        references = references_of(plan)
+        if len(tasks) > 1:
+            print(f"\n{task.name}, {plan.budget} oracle calls")
+        print(summary.table(outcome, references))
+        documents[task.name] = summary.document(outcome, references)
+        if options.report is not None:
+            page = pictures.page(outcome, task, references, _command(options, plan))
+            folder = _page_folder(options, task, len(tasks))
+            print(f"report: {pictures.write_page(folder, page)}")
+        codes.append(_code(outcome))
+    if options.json is not None:
+        content = documents if len(tasks) > 1 else documents[tasks[0].name]
+        write(options.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    for folder in folders:  # not before all is written: a stopped run goes on from what is there
+        _clear(folder)
+    return max(codes)
+
+
+def _compare(plan: Plan, folder: Path, jobs: int) -> Outcome:
+    try:
+        return compare(plan, folder, jobs)
+    except KeyboardInterrupt:
+        print("stopped; --resume goes on from here", file=sys.stderr)
+        raise
+
+
+def _check_outputs(options: argparse.Namespace, tasks: Sequence[Task]) -> None:
+    """Before an hour is spent on what cannot be kept."""
     if options.report is not None:
         pictures.check()
-        _make(options.report)
-        _check_writable(options.report, options.report)
+        for task in tasks:
+            folder = _page_folder(options, task, len(tasks))
+            _make(folder)
+            _check_writable(folder, options.report)
     if options.json is not None:
         if options.json.is_dir():
             raise TaskError(f"cannot write {options.json}: it is a folder")
         _check_writable(options.json.resolve().parent, options.json)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: one core each
-    plan = Plan(task.name, methods, options.budget or task.budget, options.seeds, options.backend)
-    folder = _cache() / f"run-{plan.digest}"
-    if not options.resume:
-        _clear(folder)
-    _make(folder)
-    try:
-        outcome = compare(plan, folder, options.jobs)
-    except KeyboardInterrupt:
-        print("stopped; --resume goes on from here", file=sys.stderr)
-        raise
-    references = references_of(plan)
-    print(summary.table(outcome, references))
-    if options.json is not None:
-        content = json.dumps(summary.document(outcome, references), indent=1, allow_nan=False)
-        write(options.json, content + "\n")
-    if options.report is not None:
-        content = pictures.page(outcome, task, references, _command(options, plan))
-        print(f"report: {pictures.write_page(options.report, content)}")
-    _clear(folder)
-    return _code(outcome)
+
+
+def _page_folder(options: argparse.Namespace, task: Task, tasks: int) -> Path:
+    """Where the page of a task goes: a folder of its own where there are several."""
+    return options.report / task.name if tasks > 1 else options.report
 
 
 def _code(outcome: Outcome) -> int:
@@ -124,7 +162,6 @@ def _make(folder: Path) -> None:
 
 
 def _check_writable(folder: Path, what: Path) -> None:
-    """Before an hour is spent on what cannot be kept."""
     if not folder.is_dir():
         raise TaskError(f"cannot write {what}: there is no such folder")
     try:
