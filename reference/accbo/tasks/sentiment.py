@@ -20,14 +20,25 @@ RIDGE = 0.003  # above: without it the scorer learns 900 texts by heart
 SMALL = 0.1  # the embedding at the start, to its usual size: drawn large, words are learnt by heart
 
 
-def build(seed: int) -> Instance:
-    """Tweets at the share of positives, split into training, validation and test."""
+def build(
+    seed: int,
+    *,
+    ridge: float = RIDGE,
+    small: float = SMALL,
+    hidden: int = HIDDEN,
+    kept: float = 1.0,
+) -> Instance:
+    """Tweets at the share of positives, split into training, validation and test.
+
+    What is not the task's own is for ablations; ``kept`` is the part of the training texts used.
+    """
     found = data.tweets()
     positive = np.where(found.labels > 0, 1, -1)
     rows = rows_with_share(positive, SHARE, seed)
     order = rows[shuffled(len(rows), seed)]
     cuts = np.cumsum([round(VALIDATION * len(order)), round(TEST * len(order))])
     validation, test, train = np.split(order, cuts)
+    train = train[: round(kept * len(train))]
     words = _text.vocabulary([found.texts[row] for row in train], WORDS)
     tokens = _text.tokenise(found.texts, words, LENGTH)
     count = _text.size(words)
@@ -38,12 +49,12 @@ def build(seed: int) -> Instance:
         positive[train],
         words=count,
         width=WIDTH,
-        hidden=HIDDEN,
+        hidden=hidden,
         upper_batch=BATCH,
         lower_batch=BATCH,
     )
     x = initial_weights(problem, seed)
-    x[: count * WIDTH] *= SMALL
+    x[: count * WIDTH] *= small
 
     def area(x: np.ndarray, part: np.ndarray) -> float:
         scores = problem.scores(x, tokens[part])
@@ -62,7 +73,7 @@ def build(seed: int) -> Instance:
         }
 
     return Instance(
-        problem=Blocks(problem, upper_ridge=RIDGE),
+        problem=Blocks(problem, upper_ridge=ridge),
         x=x,
         y=np.zeros(problem.d_y),
         measures={"validation AUC": lambda x, y: area(x, validation)},
