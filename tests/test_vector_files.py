@@ -456,7 +456,10 @@ def test_generation_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     target = tmp_path / "made"
     command = [sys.executable, "-m", "accbo.cli", "vectors", "generate", "--folder", str(target)]
+    # a runner in the background ignores Ctrl-C, and its children would inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("cache/accbo/*/*.json"))) < 5:
         assert time.monotonic() < deadline
