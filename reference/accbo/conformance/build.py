@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from accbo.conformance.atomic import write
 from accbo.conformance.generate import make, make_known
-from accbo.conformance.groups import Group, groups, problems
+from accbo.conformance.group import Group, problems
+from accbo.conformance.groups import groups
 from accbo.conformance.known import known_answers, known_problems
 from accbo.conformance.method_groups import method_groups, other_methods
 from accbo.conformance.vector import (
@@ -36,10 +37,11 @@ from accbo.conformance.vector import (
     encode_problem,
     expect_method,
     file_of,
+    folder_of,
 )
 
 PACKAGE = Path(__file__).parents[1]
-FOLDER = PACKAGE / "conformance" / "vectors"
+FOLDER = folder_of(SET)
 KNOWN = "known-answer"
 # figures of a float64 estimate, rounded: the last of them may differ on another machine
 ESTIMATES = ("tolerance", "difficulty")

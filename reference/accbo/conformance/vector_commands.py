@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from concurrent.futures import BrokenExecutor
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from accbo.conformance.atomic import write
 from accbo.conformance.methods import METHODS, catalogue, known
-from accbo.conformance.vector import ACCBO, OTHERS, SET, Vector, load
+from accbo.conformance.proof import commands as proof_commands
+from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
 
 OK, DIFFERS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
@@ -30,6 +30,7 @@ def add_commands(commands: Any) -> None:
     _add_path(inner)
     _add_schema(inner)
     _add_lint(inner)
+    proof_commands.add_command(inner)
     _add_generate(inner)
 
 
@@ -62,6 +63,7 @@ def _add_page(commands: Any) -> None:
 
 def _add_path(commands: Any) -> None:
     parser = commands.add_parser("path", help="print the folder that the vectors are in")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_path)
 
 
@@ -83,10 +85,12 @@ def _add_lint(commands: Any) -> None:
     parser = commands.add_parser(
         "lint",
         help="check files of vectors",
-        description="Check files of vectors beyond their schema. Exit code 0: nothing to say, "
-        "1: something is wrong, 2: a file cannot be read.",
+        description="Check files of vectors beyond their schema, and prove their numbers. Exit "
+        "code 0: nothing to say, 1: something is wrong, 2: a file cannot be read. Takes "
+        "pip install 'accbo[prove]'.",
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_lint)
 
 
@@ -126,8 +130,8 @@ def _jobs(text: str) -> int:
 
 
 def folder() -> Path:
-    """Where the package keeps its vectors."""
-    return Path(str(resources.files("accbo.conformance"))) / "vectors"
+    """Where the package keeps the vectors of the newest set."""
+    return folder_of(SET)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -138,10 +142,12 @@ def _verify(options: argparse.Namespace) -> int:
     except ImportError as error:
         return _lacks(error)
     results = files.read_results(options.results)
-    report = judge(
-        files.observations(results), implementation=results.implementation, cases=results.set
-    )
+    observations = files.observations(results)
+    report = judge(observations, implementation=results.implementation, cases=results.set)
     print(report.text())
+    digits = "" if report.conforms else files.digits_hint(observations)
+    if digits:
+        print(f"\nfirst: {digits}")
     for path, text in ((options.json, report.json), (options.junit, report.junit)):
         if path:
             write(Path(path), text())
@@ -174,8 +180,8 @@ def _page(_: argparse.Namespace) -> int:
     return OK
 
 
-def _path(_: argparse.Namespace) -> int:
-    print(folder())
+def _path(options: argparse.Namespace) -> int:
+    print(folder_of(options.set))
     return OK
 
 
@@ -194,11 +200,10 @@ def _schema(options: argparse.Namespace) -> int:
 
 def _lint(options: argparse.Namespace) -> int:
     try:
-        from accbo.conformance.files import lint
+        from accbo.conformance.lint import lint
     except ImportError as error:
         return _lacks(error)
-    shipped = [*sorted(folder().glob("*.json")), *sorted(folder().glob(f"{OTHERS}/*.json"))]
-    paths = options.files or shipped
+    paths = options.files or set_files(options.set)
     found = lint(paths, whole=not options.files)
     print("\n".join(found) if found else f"nothing to say about {len(paths)} files")
     return DIFFERS if found else OK
