@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from accbo._arrays import Array, is_jax, map_arrays, namespace, row, rows
 from accbo.problem import BilevelProblem
@@ -108,6 +107,8 @@ def run(
         counts = {"steps": steps, "warm_start": warm_start, "first": first, "every": every}
         settings = describe(algorithm, problem, x, y, source, record=list(record), **counts)
         kept = RunCheckpoint(Path(checkpoint), settings, checkpoint_seconds)
+    from tqdm import tqdm  # late: a quarter of the package's own start
+
     bar = tqdm(
         total=steps,
         unit="step",
