@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,26 +35,36 @@ class Means:
 
 
 def run_checks(
-    checks: Sequence[Any], settings: Settings, means: Means = Means(), panels: bool = False
+    checks: Sequence[Any],
+    settings: Settings,
+    means: Means = Means(),
+    panels: bool = False,
+    each: Callable[[Verdict], None] = lambda verdict: None,
 ) -> list[Verdict]:
-    """The verdict of every check, in their order.
+    """The verdict of every check, in their order; ``each`` is told one as soon as it is there.
 
     ``seconds`` of a verdict are those of its pieces, added up. On Ctrl-C the workers end too
     and ``KeyboardInterrupt`` goes on.
     """
     cases = [Case(check, settings) for check in checks]
-    found = dict(run_cases(cases, means, panels))
+    found = {}
+    for index, verdict in run_cases(cases, means, panels):
+        found[index] = verdict
+        each(verdict)
     return [found[index] for index in range(len(cases))]
 
 
 def run_cases(
     cases: Sequence[Case], means: Means, panels: bool = False
 ) -> Iterator[tuple[int, Verdict]]:
-    """Every case's number and verdict, as soon as its last piece is there."""
+    """Every case's number and verdict, as soon as its last piece is there.
+
+    One case after the other, so that verdicts come early, in each the long pieces first.
+    """
     tasks = [
         Task(index, case.settings, piece)
         for index, case in enumerate(cases)
-        for piece in case.check.pieces(case.settings)
+        for piece in sorted(case.check.pieces(case.settings), key=lambda piece: -piece.cost)
     ]
     missing = [0] * len(cases)
     for task in tasks:
@@ -99,7 +109,7 @@ def run_tasks(tasks: Sequence[Task], means: Means) -> Iterator[tuple[Task, Outco
 
 
 def _outcomes(tasks: Sequence[Task], means: Means) -> Iterator[tuple[Task, Outcome, float]]:
-    """First what is kept, then what has to be computed, long pieces before short ones."""
+    """First what is kept, then what has to be computed, in the order given."""
     kept, left = means.kept, []
     for task in tasks:
         found = kept.load(task.settings, task.piece) if kept else None
@@ -109,8 +119,6 @@ def _outcomes(tasks: Sequence[Task], means: Means) -> Iterator[tuple[Task, Outco
             yield task, *found
     if not left:
         return
-    if len({task.case for task in left}) < 100:  # else cases are finished one after the other
-        left.sort(key=lambda task: -task.piece.cost)
     with workers(min(means.jobs, len(left)), means.dask) as executor:
         futures = {executor.submit(measure, task.settings, task.piece): task for task in left}
         for future in completed(futures):
