@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
-from accbo.conformance.atomic import write
+from accbo._pieces.files import write
+from accbo._pieces.workers import WorkerError
 from accbo.conformance.methods import METHODS, catalogue, known
 from accbo.conformance.proof import commands as proof_commands
 from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
@@ -221,8 +221,8 @@ def _generate(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    except BrokenExecutor:
-        print("accbo: a process died; the same command goes on from here", file=sys.stderr)
+    except WorkerError as error:
+        print(f"accbo: {error}; the same command does", file=sys.stderr)
         return COULD_NOT_RUN
     except ImportError as error:  # MPArray is asked for late
         return _lacks(error)
