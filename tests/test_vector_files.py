@@ -271,7 +271,7 @@ BAD_RESULTS = {
         {**RIGHT, "format": "accbo-results/9"},
         "version 9 of accbo-results is not known here.* --upgrade accbo",
     ),
-    "vectors": (KNOWN, "this is 'accbo-vectors/1'; expected 'accbo-results/1'"),
+    "vectors": (KNOWN, "this is 'accbo-vectors/2'; expected 'accbo-results/1'"),
     "newer set": ({**RIGHT, "set": 7}, "set 7 .* newer than 2"),
     "unknown id": (only("known-answer/neuman", []), "did you mean 'known-answer/neumann'"),
     "strange id": (only("quite/other", []), "`accbo vectors list` shows the ids"),
