@@ -15,6 +15,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("_late", 0),
     ("_arrays", 0),
     ("parameters", 0),
+    ("rounding", 0),
     ("data", 0),
     ("data_commands", 1),
     ("problem", 1),

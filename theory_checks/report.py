@@ -22,7 +22,8 @@ from theory_checks.statistics import Finding
 
 SCHEMA = "accbo-theory/1"
 WIDTH = 99
-PACKAGES = ("numpy", "scipy", "array-api-compat", "jax", "torch", "cupy-cuda13x")
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # by the CUDA that a wheel is for; from source
+PACKAGES = ("numpy", "scipy", "array-api-compat", "jax", "torch", *CUPY)
 
 
 def table(verdicts: Sequence[Verdict], settings: Settings, seconds: float) -> str:
