@@ -17,6 +17,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import accbo
+from accbo._printable import cleaned
 from theory_checks.harness import Settings, Verdict
 from theory_checks.statistics import Finding
 
@@ -133,24 +134,9 @@ def junit(verdicts: Sequence[Verdict]) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write atomically: a reader sees the old file or the whole new one."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write atomically, in UTF-8; raises ``OSError`` naming the file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def json_text(content: dict[str, Any]) -> str:
+    """JSON values as text; raises ``ValueError`` for a number that JSON has not."""
+    return json.dumps(cleaned(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def make_folder(path: Path) -> None:

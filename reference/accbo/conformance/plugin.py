@@ -20,10 +20,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--accbo-namespace", metavar="NAME", help="arrays the factory takes")
     group.addoption("--accbo-fast", action="store_true", help="the fast tier of the cases")
+    group.addoption(
+        "--accbo-limit-total",
+        type=float,
+        metavar="S",
+        help="seconds for all cases of an implementation, in each process; those left over fail",
+    )
 
 
 def pytest_collection(session: pytest.Session) -> None:
     """Say what is wrong before anything is collected."""
+    limit = session.config.getoption("--accbo-limit-total")
+    if limit is not None and not limit > 0:
+        raise pytest.UsageError(f"--accbo-limit-total must be seconds above 0, got {limit:g}")
     for target in session.config.getoption("--accbo-conform"):
         _load(target)
 
@@ -40,14 +49,21 @@ class _Implementation(pytest.Collector):
     """All checks of one factory."""
 
     def collect(self) -> Iterator[pytest.Item]:
+        from accbo._foreign import ForeignError
         from accbo.conformance.check import named_checks
 
         options = self.config.option
         offered = named_checks(
-            _load(self.name), namespace=options.accbo_namespace, fast=options.accbo_fast
+            _load(self.name),
+            namespace=options.accbo_namespace,
+            fast=options.accbo_fast,
+            limit_total=options.accbo_limit_total,
         )
-        for name, make in offered:
-            yield _Case.from_parent(self, name=name, make=make)
+        try:
+            for name, make in offered:
+                yield _Case.from_parent(self, name=name, make=make)
+        except (ValueError, ForeignError, RuntimeError) as error:
+            raise pytest.UsageError(f"--accbo-conform {self.name}: {error}") from None
 
 
 class _Case(pytest.Item):
@@ -58,14 +74,10 @@ class _Case(pytest.Item):
         self.make = make
 
     def runtest(self) -> None:
-        """Skip what is not covered, fail what departs."""
-        from accbo.conformance.report import PASS, SKIP
+        """Skip what is not covered, fail what departs or could not run."""
+        from accbo.conformance.check import settle
 
-        found = self.make()
-        if found.status == SKIP:
-            pytest.skip(found.trouble)
-        if found.status != PASS:
-            raise AssertionError(found.message)
+        settle(self.make())
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
         """The departure alone: the traceback would be ours."""

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from accbo.conformance.atomic import write
+from accbo._exit import DEPARTS, OK, Answer
 from accbo.tasks import pictures, summary
 from accbo.tasks.methods import METHODS
 from accbo.tasks.registry import TASKS, task_named
 from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, references_of
 from accbo.tasks.task import Task, TaskError
 
-OK, DIVERGED = 0, 1
+DIVERGED = DEPARTS
 
 
 def add_commands(commands: Any) -> None:
@@ -68,14 +68,12 @@ def _count(text: str) -> int:
     return number
 
 
-def _list(_: argparse.Namespace) -> int:
-    for task in TASKS.values():
-        print(f"{task.name:16} {task.about}\n{'':16} {task.data}")
-    print(f"\nmethods: {', '.join(METHODS)}")
-    return OK
+def _list(_: argparse.Namespace) -> Answer:
+    lines = [f"{task.name:16} {task.about}\n{'':16} {task.data}" for task in TASKS.values()]
+    return Answer(OK, "\n".join([*lines, "", f"methods: {', '.join(METHODS)}"]))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Answer:
     names = list(TASKS) if options.task == ["all"] else dict.fromkeys(options.task)
     tasks = [task_named(name) for name in names]
     chosen = options.algorithm or METHODS
@@ -105,12 +103,16 @@ def _run(options: argparse.Namespace) -> int:
             folder = _page_folder(options, task, len(tasks))
             print(f"report: {pictures.write_page(folder, page)}")
         codes.append(_code(outcome))
+    files: tuple[tuple[Path, str], ...] = ()
     if options.json is not None:
         content = documents if len(tasks) > 1 else documents[tasks[0].name]
-        write(options.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    for folder in folders:  # not before all is written: a stopped run goes on from what is there
-        _clear(folder)
-    return max(codes)
+        files = ((options.json, json.dumps(content, indent=1, allow_nan=False) + "\n"),)
+
+    def tidy() -> None:  # not before all is written: a stopped run goes on from what is there
+        for folder in folders:
+            _clear(folder)
+
+    return Answer(max(codes), files=files, afterwards=tidy)
 
 
 def _compare(plan: Plan, folder: Path, jobs: int) -> Outcome:
