@@ -23,6 +23,7 @@ from accbo._pieces.engine import carried_out
 from accbo._pieces.kept import Kept, Work
 from accbo._pieces.lock import Lock, LockedError
 from accbo._pieces.workers import WorkerError
+from tests.limits import full_disk
 from tests.pieces_work import die, long_text, twice
 
 ROOT = Path(__file__).parents[1]
@@ -30,19 +31,6 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, links
 
 
 # --- one writer -------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def full_disk(octets: int = 1000) -> Iterator[None]:
-    """No file may grow beyond this."""
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_is_whole_and_alone(tmp_path: Path) -> None:
