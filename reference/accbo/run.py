@@ -125,10 +125,9 @@ def run(
             raise NonFiniteError(0, bad)
         if record and every == 1:
             history.add(1, engine.measure(state))
-        if kept and (found := kept.load(state, x)):
+        if kept and (found := kept.load(state, x, engine.measure, stream)):
             state = found.state
             history.restore(found.records, found.iterations)
-            stream.seek(found.position)
         bar.update(state.iteration)
         try:
             segments = _segments(algorithm, problem, x, state.iteration, steps, record and every)

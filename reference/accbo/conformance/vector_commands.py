@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import BrokenExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
+from accbo._pieces.workers import WorkerError
 from accbo._printable import one_line
 from accbo.conformance.methods import METHODS, catalogue, known
 from accbo.conformance.vector import ACCBO, OTHERS, SET, Vector, load
@@ -225,9 +225,8 @@ def _generate(options: argparse.Namespace) -> Answer:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise
-    except BrokenExecutor:
-        said = "accbo: a process died; the same command goes on from here"
-        return Answer(COULD_NOT_RUN, complaint=said)
+    except WorkerError as error:
+        return Answer(COULD_NOT_RUN, complaint=f"accbo: {error}; the same command does")
     except ImportError as error:  # MPArray is asked for late
         return _lacks(error)
     said = "\n".join(differing) or f"{place}: {_outcome(options.check)}"

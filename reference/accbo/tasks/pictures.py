@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from accbo.conformance.atomic import write
+from accbo._pieces.files import write
 from accbo.tasks.summary import LEVEL, finished, table
 from accbo.tasks.sweep import Outcome, instance_of
 from accbo.tasks.task import Task, TaskError
