@@ -461,14 +461,14 @@ def test_generation_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("cache/accbo/*/*.json"))) < 5:
+    while len(list(tmp_path.glob("cache/accbo/*/*.piece.npz"))) < 5:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     first.send_signal(signal.SIGINT)
     assert "goes on from here" in first.communicate(timeout=60)[1]
     assert first.returncode == 130
     assert not list(target.glob("*.json"))  # nothing half done
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cache/accbo/*/*.json")}
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cache/accbo/*/*.piece.npz")}
     assert len(kept) >= 5
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

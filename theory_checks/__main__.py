@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from accbo._pieces.files import write
+from accbo._pieces.workers import WorkerError
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import TargetError
@@ -22,7 +24,6 @@ from theory_checks.kept import Kept, default_folder
 from theory_checks.options import UsageError, chosen_checks, parser, settings_of
 from theory_checks.registry import CHECKS
 from theory_checks.sweep import Means, run_checks
-from theory_checks.workers import WorkerError
 
 COULD_NOT = (
     UsageError,
@@ -37,6 +38,7 @@ COULD_NOT = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = parser().parse_args(arguments)
+    kept = None
     try:
         if options.list:
             print(_listing())
@@ -60,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"theory_checks: cannot write: {error}", file=sys.stderr)
         return 2
+    finally:
+        if kept is not None:
+            kept.close()
     return 0 if passed else 1
 
 
@@ -78,11 +83,11 @@ def _run(options: argparse.Namespace, checks: list[Any], settings: Settings, mea
     if options.json:
         report.write_json(options.json, content)
     if options.junit:
-        report.write_text(options.junit, report.junit(verdicts))
+        write(options.junit, report.junit(verdicts))
     if options.report:
         html = page.page(verdicts, settings, means.jobs, seconds)
-        report.write_text(options.report / "index.html", html)
-        report.write_text(options.report / "junit.xml", report.junit(verdicts))
+        write(options.report / "index.html", html)
+        write(options.report / "junit.xml", report.junit(verdicts))
         report.write_json(options.report / "findings.json", content)
         print(f"report: {options.report / 'index.html'}")
     return all(verdict.passed for verdict in verdicts)
@@ -139,15 +144,22 @@ def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> 
     what = {"mode": _mode(options), "seeds": options.calibrate, "checks": names}
     what |= settings.numbers()
     named = options.keep or (options.resume if isinstance(options.resume, Path) else None)
-    kept = Kept(named or default_folder(what))
+    if isinstance(options.resume, Path) and not options.resume.exists():
+        raise UsageError(f"--resume {options.resume}: there is no such folder to go on from")
+    needed = named is not None or options.resume is not None
+    kept = Kept(named or default_folder(what), tell=None if named else _tell)
     try:
         kept.start(what, resume=options.resume is not None)
-    except OSError as error:
-        if options.keep or options.resume is not None:
+    except (OSError, CheckpointError) as error:
+        if needed:
             raise
-        print(f"theory_checks: pieces are not kept: {error}", file=sys.stderr)
+        _tell(f"pieces are not kept: {error}")
         return None
     return kept
+
+
+def _tell(text: str) -> None:
+    print(f"theory_checks: {text}", file=sys.stderr)
 
 
 def _listing() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
-import os
+import io
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from accbo import AccBO, NonFiniteError
+from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target
 from theory_checks.panels import Panel
@@ -187,11 +188,9 @@ def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]
     if settings.records is None:
         return
     name = "-".join(str(part) for part in (piece.check, *piece.key)) + ".npz"
-    target = settings.records / name
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **curves)
-    os.replace(temporary, target)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **curves)
+    write(settings.records / name, packed.getvalue())
 
 
 def _diverged(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:

@@ -17,6 +17,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import accbo
+from accbo._pieces.files import write
 from theory_checks.harness import Settings, Verdict
 from theory_checks.statistics import Finding
 
@@ -134,22 +135,7 @@ def junit(verdicts: Sequence[Verdict]) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write atomically: a reader sees the old file or the whole new one."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write atomically, in UTF-8; raises ``OSError`` naming the file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def make_folder(path: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from accbo import data_commands
+from accbo._pieces.files import write
 from accbo.auditing import commands as audit_commands
 from accbo.conformance import vector_commands
-from accbo.conformance.atomic import write
 from accbo.conformance.check import check, select
 from accbo.conformance.explain import explain
 from accbo.conformance.methods import catalogue, declared, known

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from accbo._arrays import asarray
+from accbo._pieces.files import write
 from accbo.auditing.core import audit
-from accbo.conformance.atomic import write
 from accbo.conformance.namespaces import NAMESPACES, like
 from accbo.conformance.target import TargetError, load_target
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import BrokenExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from accbo.conformance.atomic import write
+from accbo._pieces.files import write
+from accbo._pieces.workers import WorkerError
 from accbo.conformance.methods import METHODS, catalogue, known
 from accbo.conformance.vector import ACCBO, OTHERS, SET, Vector, load
 
@@ -216,8 +216,8 @@ def _generate(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    except BrokenExecutor:
-        print("accbo: a process died; the same command goes on from here", file=sys.stderr)
+    except WorkerError as error:
+        print(f"accbo: {error}; the same command does", file=sys.stderr)
         return COULD_NOT_RUN
     except ImportError as error:  # MPArray is asked for late
         return _lacks(error)
