@@ -130,10 +130,10 @@ def test_json(tmp_path: Path, capsys):
     assert {"name", "claim", "source", "passed", "seconds", "false_alarm", "power"} < set(check)
     finding = check["findings"][0]
     keys = {"quantity", "predicted", "measured", "interval", "rule", "passed"}
-    keys |= {"kind", "allowance", "used", "false_alarm"}
+    keys |= {"kind", "beside", "allowance", "used", "false_alarm"}
     assert set(finding) == keys
     assert len(finding["interval"]) == 2
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
     raw = sorted((tmp_path / "raw").glob("*.npz"))
     with np.load(raw[0], allow_pickle=False) as curves:
         assert curves["error"].shape == (120, 1000, 4)

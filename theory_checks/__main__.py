@@ -13,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from accbo._pieces.files import write
 from accbo._pieces.workers import WorkerError
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import TargetError
-from theory_checks import backends, calibration, kill_matrix, page, report
+from theory_checks import backends, calibration, kill_matrix, page, printed, report
 from theory_checks.harness import Settings
 from theory_checks.kept import Kept, default_folder
 from theory_checks.options import UsageError, chosen_checks, parser, settings_of
@@ -76,9 +78,16 @@ def _mode(options: argparse.Namespace) -> str:
 
 def _run(options: argparse.Namespace, checks: list[Any], settings: Settings, means: Means) -> bool:
     start = time.perf_counter()
-    verdicts = run_checks(checks, settings, means, panels=options.report is not None)
+    _say(printed.head())
+    verdicts = run_checks(
+        checks,
+        settings,
+        means,
+        panels=options.report is not None,
+        each=lambda verdict: _say(printed.summary(verdict, settings, options.verbose)),
+    )
     seconds = time.perf_counter() - start
-    print(report.table(verdicts, settings, seconds))
+    _say("\n" + printed.total(verdicts, seconds, means.jobs))
     content = report.document(verdicts, settings, means.jobs, seconds)
     if options.json:
         report.write_json(options.json, content)
@@ -91,6 +100,12 @@ def _run(options: argparse.Namespace, checks: list[Any], settings: Settings, mea
         report.write_json(options.report / "findings.json", content)
         print(f"report: {options.report / 'index.html'}")
     return all(verdict.passed for verdict in verdicts)
+
+
+def _say(text: str) -> None:
+    """Print at once, also into a pipe, and above the bar where there is one."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
 
 
 def _calibrate(

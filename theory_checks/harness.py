@@ -91,6 +91,8 @@ class Check(Protocol):
 
     NAME: str
     CLAIM: str
+    IN_WORDS: str  # the claim for the first screen, at most 45 characters
+    NOT_SHOWN: str  # what follows "does not show", for the same screen
     SOURCE: str
     EFFECT: str  # the smallest departure that ``power`` is promised for
     KILLS: tuple[str, ...]  # faults it was seen to catch; a test proves each

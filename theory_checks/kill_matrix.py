@@ -75,6 +75,7 @@ def run(
                 tasks += [Task(0, cell, piece) for piece in CHECKS[column].pieces(cell)]
             else:
                 tasks.append(Task(0, cell, Piece(NAME, (column,), 1.0)))
+    tasks.sort(key=lambda task: -task.piece.cost)  # so that no core is left with a long one
     outcomes: dict[tuple[str, str], dict[tuple[Any, ...], Outcome]] = {}
     seconds = dict.fromkeys(chosen, 0.0)
     for (_, cell, piece), outcome, spent in run_tasks(tasks, means):

@@ -36,6 +36,8 @@ from theory_checks.statistics import Finding, equality_power
 
 NAME = "lower_tracking"
 CLAIM = "y, ŷ follow their linear law; tracking is O(ε), SGD's O(1); V decreases by 1 − s"
+IN_WORDS = "the lower level follows with a known law"
+NOT_SHOWN = "the path that AccBO makes: y* is moved"
 SOURCE = "SPEC 4.3"
 EFFECT = "a variance off by 10 %, a lag by 14 % (9 standard errors each); noise-free, any"
 KILLS = (

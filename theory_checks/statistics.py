@@ -7,13 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 ALPHA = 1e-9  # false alarm of one sampled finding that is an equality
 LEVEL = 0.99  # of the interval that a band or a bound holds, unless a check says otherwise
 ROUNDING_ONLY = 1e-9  # relative; what allows more is no equality
 KINDS = ("equality", "band", "bound", "shown")
-_Z = float(stats.norm.isf(ALPHA / 2))
+
+
+def _score(tail: float) -> float:
+    """The z beyond which a standard normal number lies with probability ``tail``."""
+    return -float(special.ndtri(tail))
+
+
+def _tail(score: float) -> float:
+    return float(special.ndtr(-score))
+
+
+_Z = _score(ALPHA / 2)
 
 
 @dataclass(frozen=True)
@@ -155,7 +166,8 @@ def shown(
 def equal_mean(quantity: str, predicted: float, measured: float, error: float) -> Finding:
     """A mean whose standard error is known: a two-sided z test at ``ALPHA``."""
     low, high = measured - _Z * error, measured + _Z * error
-    score = float(np.divide(abs(measured - predicted), error))
+    with np.errstate(all="ignore"):  # a fault may leave no spread, or an infinite one
+        score = float(np.divide(abs(measured - predicted), error))
     return Finding(
         quantity,
         float(predicted),
@@ -167,7 +179,7 @@ def equal_mean(quantity: str, predicted: float, measured: float, error: float) -
         bool(low <= predicted <= high),
         _share(score, _Z),
         ALPHA,
-        float(2 * stats.norm.sf(score)),
+        2 * _tail(score),
     )
 
 
@@ -189,7 +201,7 @@ def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) 
         f"p ≥ {short(ALPHA)}",
         f"chi2 test, two-sided, level {ALPHA:g}",
         bool(low <= 1 <= high),
-        _share(float(stats.norm.isf(min(p_value, 1.0) / 2)), _Z),
+        _share(_score(min(p_value, 1.0) / 2), _Z),
         ALPHA,
         p_value,
     )
@@ -340,7 +352,7 @@ def _share_row(
         allowance,
         f"binomial test that the probability is {allowance}, level {ALPHA:g}",
         p_value >= ALPHA,
-        _share(float(stats.norm.isf(p_value)), float(stats.norm.isf(ALPHA))),
+        _share(max(0.0, _score(p_value)), _score(ALPHA)),
         ALPHA,
     )
 
@@ -374,12 +386,12 @@ def relative_error(sample: np.ndarray) -> float:
 def band_false_alarm(band: float, bias: float, error: float, level: float) -> float:
     """Probability that ``within_band`` rejects when the truth is ``bias`` off its prediction."""
     room = band - _half_width(level) * error
-    return float(stats.norm.sf((room - bias) / error) + stats.norm.sf((room + bias) / error))
+    return _tail((room - bias) / error) + _tail((room + bias) / error)
 
 
 def equality_power(effect: float) -> float:
     """Power of a two-sided test at ``ALPHA`` against a shift of ``effect`` standard errors."""
-    return float(stats.norm.sf(_Z - effect))
+    return _tail(_Z - effect)
 
 
 def short(value: float) -> str:
@@ -399,11 +411,11 @@ def _fresh_alarm(passed: bool, error: float, *rooms: float) -> float:
         return math.nan
     if error == 0:
         return 0.0
-    return float(sum(stats.norm.sf(room / (math.sqrt(2) * error)) for room in rooms))
+    return float(sum(_tail(room / (math.sqrt(2) * error)) for room in rooms))
 
 
 def _half_width(level: float) -> float:
-    return float(stats.norm.isf((1 - level) / 2))
+    return _score((1 - level) / 2)
 
 
 def _interval(measured: float, error: float, level: float) -> tuple[float, float]:
@@ -412,8 +424,7 @@ def _interval(measured: float, error: float, level: float) -> tuple[float, float
 
 
 def _share(part: float, whole: float) -> float:
-    """part/whole, 0 for 0/0, infinite where that says nothing."""
+    """part/whole, 0 for 0/0, infinite where that says nothing: NaN, or no room at all."""
     if part == 0:
         return 0.0
-    share = float(np.divide(part, whole)) if whole > 0 else math.inf
-    return share if share == share else math.inf
+    return part / whole if whole > 0 and math.isfinite(part) else math.inf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -37,26 +37,36 @@ class Means:
 
 
 def run_checks(
-    checks: Sequence[Any], settings: Settings, means: Means = Means(), panels: bool = False
+    checks: Sequence[Any],
+    settings: Settings,
+    means: Means = Means(),
+    panels: bool = False,
+    each: Callable[[Verdict], None] = lambda verdict: None,
 ) -> list[Verdict]:
-    """The verdict of every check, in their order.
+    """The verdict of every check, in their order; ``each`` is told one as soon as it is there.
 
     ``seconds`` of a verdict are those of its pieces, added up. On Ctrl-C the workers end too
     and ``KeyboardInterrupt`` goes on.
     """
     cases = [Case(check, settings) for check in checks]
-    found = dict(run_cases(cases, means, panels))
+    found = {}
+    for index, verdict in run_cases(cases, means, panels):
+        found[index] = verdict
+        each(verdict)
     return [found[index] for index in range(len(cases))]
 
 
 def run_cases(
     cases: Sequence[Case], means: Means, panels: bool = False
 ) -> Iterator[tuple[int, Verdict]]:
-    """Every case's number and verdict, as soon as its last piece is there."""
+    """Every case's number and verdict, as soon as its last piece is there.
+
+    One case after the other, so that verdicts come early, in each the long pieces first.
+    """
     tasks = [
         Task(index, case.settings, piece)
         for index, case in enumerate(cases)
-        for piece in case.check.pieces(case.settings)
+        for piece in sorted(case.check.pieces(case.settings), key=lambda piece: -piece.cost)
     ]
     missing = [0] * len(cases)
     for task in tasks:
@@ -100,7 +110,6 @@ class Task(NamedTuple):
             key={"check": piece.check, "key": piece.key, **settings.numbers()},
             function=measure,
             arguments=(settings, piece),
-            cost=piece.cost,
         )
 
     @property
@@ -126,9 +135,8 @@ def _carried_out(
         disable=None if means.progress is None else not means.progress,
     )
     works = {task.work: task for task in tasks}
-    few = len({task.case for task in tasks}) < 100  # else cases are finished one after the other
     with bar:
-        for done in carried_out(list(works), means.jobs, means.dask, means.kept, few):
+        for done in carried_out(list(works), means.jobs, means.dask, means.kept):
             task = works[done.work]
             bar.update(task.weight)
             yield task, *done.value, done.restored
