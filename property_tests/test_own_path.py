@@ -1,4 +1,4 @@
-"""The identities on AccBO's own path (SPEC 4.7 to 4.9, 4.11) over random problems and options.
+"""The identities on AccBO's own path (SPEC 4.7–4.9, 4.11, 4.12) over random problems and options.
 
 No exponent is fitted here. A fit of a short window with an interval of its own cannot tell −1/3
 from −1/4 on a problem drawn at random, and what it could tell it tells late: that AccBO is
@@ -21,7 +21,7 @@ from accbo.conformance.faults import FAULTS
 from property_tests import strategies
 from property_tests.strategies import SEEDS, numbers
 from theory_checks.harness import Settings
-from theory_checks.own_path import instances
+from theory_checks.own_path import instances, lyapunov
 from theory_checks.own_path.bias import hypergradient_error
 from theory_checks.own_path.decay import decay
 from theory_checks.own_path.lower import lower_steps
@@ -104,6 +104,31 @@ def test_the_hypergradient_is_off_by_its_law(case: Any, far: float) -> None:
     assert bias_error(case, far) <= 1
 
 
+@st.composite
+def matched(draw: Any) -> tuple[Any, AccBO, int]:
+    """A case in Option I whose γ is matched to its α, αl up to 1.2 and below a full step of μ."""
+    problem, algorithm, seed = draw(cases())
+    constants = problem.constants
+    alpha = min(draw(numbers(0.01, 1.2)) / constants.curvature, 0.99 / constants.mu)
+    _, gamma = lyapunov.matched(constants.mu, alpha)
+    changes = {"lower_step_size": alpha, "lower_momentum": gamma, "period": None}
+    return problem, dataclasses.replace(algorithm, **changes), seed
+
+
+def decrease_error(case: tuple[Any, AccBO, int], scale: float, where: Settings = HERE) -> float:
+    """The largest share of the allowance of 4.12."""
+    problem, algorithm, seed = case
+    start, tape = starting_points(problem, 2, seed), Tape(seed, lower_scale=scale)
+    path, samples = trace(where, problem, algorithm, start, tape, STEPS, warm_start=1)
+    return lyapunov.decrease(problem, algorithm, path, samples).deviation.ratio
+
+
+@MANY
+@given(case=matched(), scale=st.sampled_from((0.0, 1.0)))
+def test_what_a_lower_step_does_to_v(case: Any, scale: float) -> None:
+    assert decrease_error(case, scale) <= 1
+
+
 AVERAGED = Settings(fault="no correction")
 
 
@@ -178,3 +203,12 @@ def test_bias_catches(fault: str) -> None:
     case = quiet, dataclasses.replace(algorithm, neumann_scale=3.0), seed
     assert bias_error(case, 1.0) <= 1
     assert bias_error(case, 1.0, Settings(fault=fault)) > 1
+
+
+@pytest.mark.parametrize("fault", ["gradient at y", "γ as 1−γ", "y_{t−1} overwritten"])
+def test_decrease_catches(fault: str) -> None:
+    problem, algorithm, seed = fixed()
+    _, gamma = lyapunov.matched(problem.constants.mu, algorithm.lower_step_size)
+    case = problem, dataclasses.replace(algorithm, lower_momentum=gamma), seed
+    assert decrease_error(case, 1.0) <= 1
+    assert decrease_error(case, 1.0, Settings(fault=fault)) > 1

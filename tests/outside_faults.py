@@ -553,7 +553,7 @@ class LowerNoise95(Stranger):
     """lower_noise_95: 95 % of the lower noise."""
 
     def taken(self, sample, t):
-        kept = {name: 0.95 * leaf for name, leaf in sample.lower.items()}
+        kept = {k: v if v.dtype.kind == "i" else 0.95 * v for k, v in sample.lower.items()}
         return sample._replace(lower=kept)
 
 

@@ -53,7 +53,7 @@ def killer(fault: str) -> tuple[Any, ...] | None:
 def test_holds():
     (verdict,) = run_checks([own_path], Settings(seed=3), panels=True)
     assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
-    assert own_path.false_alarm(Settings(), verdict.findings) < 1e-7
+    assert verdict.false_alarm < 1e-7
     assert own_path.power(Settings(), verdict.findings) > 0.99
     names = [finding.quantity for finding in verdict.findings]
     assert len(set(names)) == len(names)

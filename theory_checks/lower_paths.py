@@ -27,8 +27,6 @@ from theory_checks.statistics import (
     equal_variance,
     exact,
     positive,
-    share_at_least,
-    share_at_most,
 )
 
 ADDITIVE, LOWER_SCALE = 0.9, 0.7
@@ -64,9 +62,6 @@ PATHS = {
     "II simultaneous": Path(True, (1, 6, 32), period=3, lower_steps=4),
     "II sequential": Path(True, (1, 6, 32), order="sequential", period=3, lower_steps=4),
 }
-SHARE_ON = "simultaneous"  # the path whose runs are watched at every t
-SHARE = 0.05  # of runs that may exceed the bound: δ
-NEAR = 1 / 3  # of the bound: most runs come as near
 
 RECORD = {
     "y": lambda state: state.y,
@@ -150,8 +145,6 @@ def measure_noise(settings: Settings, name: str, first: int, replicates: int) ->
     found = _run(settings, name, replicates, LOWER_SCALE, first)
     moments = np.array(PATHS[name].moments) - 1
     samples = np.stack([found[part][moments] for part in RECORD], axis=-2)
-    if name == SHARE_ON:
-        return {"samples": samples, "excess": _excess(found["y_average"])}
     if not PATHS[name].full:
         _, targets = laws(name)
         errors = [
@@ -210,18 +203,6 @@ def curves(
 def _by_eigenvalue(values: np.ndarray) -> np.ndarray:
     """Coordinates ``(..., 3·COPIES)`` as ``(..., 3, COPIES)``."""
     return values.reshape(*values.shape[:-1], len(SPECTRUM), COPIES)
-
-
-def _excess(y_average: np.ndarray) -> np.ndarray:
-    """Largest ‖y* − ŷ_t‖/bound_t over t = 1 … T of every run, ``(R,)``."""
-    found, targets = laws(SHARE_ON)
-    steps = len(found) - 1
-    bounds = [
-        theory.radius(law, target, SHARE / steps)
-        for law, target in zip(found[1:], targets[1:], strict=True)
-    ]
-    errors = np.linalg.norm(targets[1:, None] - y_average, axis=-1)
-    return np.max(errors / np.array(bounds)[:, None], axis=0)
 
 
 def gathered(
@@ -364,14 +345,4 @@ def _judge_option_two(
             float(np.abs(kept[~refreshed[1:]]).max()),
             ROUNDING * size,
         ),
-    ]
-
-
-def judge_share(excess: np.ndarray) -> list[Finding]:
-    """At most δ of the runs ever exceed the bound; most exceed a third: it says something."""
-    runs = len(excess)
-    above, near = int(np.sum(excess > 1)), int(np.sum(excess > NEAR))
-    return [
-        share_at_most(f"share of {runs} runs ever above the bound", SHARE, above, runs),
-        share_at_least("share of runs ever above a third of it", 0.5, near, runs),
     ]

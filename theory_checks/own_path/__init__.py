@@ -56,7 +56,7 @@ from theory_checks.statistics import (
 NAME = "own_path"
 CLAIM = "on AccBO's own path every m, y, ŷ and step of x is what SPEC 2 says, to rounding"
 IN_WORDS = "each step on AccBO's own path is SPEC 2's"
-NOT_SHOWN = "that the steps converge, nor what begins after t = 806"
+NOT_SHOWN = "convergence, nor what begins after t = 806"
 SOURCE = "SPEC 4.7, 4.8, 4.9, 4.10, 4.11"
 EFFECT = "a part that is off by more than rounding, once in 210 iterations; every 10th sample twice"
 KILLS = (
@@ -186,11 +186,6 @@ def panels(settings: Settings, outcomes: Outcomes, findings: Sequence[Finding]) 
             log_y=True,
         ),
     ]
-
-
-def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
-    """That of the sampled sums; nothing else has any chance in it."""
-    return sum(finding.false_alarm for finding in findings)
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:

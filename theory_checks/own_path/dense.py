@@ -8,6 +8,7 @@ expectation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from accbo._arrays import to_host
 from accbo.problems import FiniteSum, NonQuadratic, RelaxedSmooth
 
 U = 2.0**-53
+LOG2 = math.log(2)
 Part = Mapping[str, np.ndarray] | None
 
 
@@ -129,6 +131,20 @@ def grad_lower(problem: Any, x: np.ndarray, y: np.ndarray, part: Part = None) ->
             if field in part:
                 gradient = gradient + getattr(noise, field) * part[field] * factor
     return np.asarray(gradient)
+
+
+def lower(problem: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g, ``(...)``."""
+    if isinstance(problem, FiniteSum):
+        margins = _terms(problem, "lower", x, y, None)[-1]
+        losses = np.mean(np.logaddexp(0.0, -margins), axis=-1)
+        return np.asarray(losses + problem.lower_ridge / 2 * np.sum(y * y, axis=-1))
+    pull, push = apply(to_host(problem.coupling), x), apply(to_host(problem.hessian), y)
+    value = np.sum(y * (push / 2 - pull), axis=-1)
+    if isinstance(problem, NonQuadratic):
+        away = _argument(problem, x, y)
+        value = value + problem.strength * np.sum(np.logaddexp(away, -away) - LOG2, axis=-1)
+    return np.asarray(value)
 
 
 def _upper_noise(problem: Any, side: str, variable: np.ndarray, part: Part) -> np.ndarray:
