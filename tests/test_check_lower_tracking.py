@@ -21,8 +21,6 @@ from theory_checks.sweep import run_checks
 # the kinds of pieces in which nothing is random, cheap enough to be run for every fault
 EXACT = (
     "trajectory",
-    "point",
-    "own sample",
     "step",
     "scaling",
     "eigenvector",

@@ -28,7 +28,6 @@ from theory_checks.statistics import (
     equal_variance,
     exact,
     near,
-    positive,
     shown,
     within_band,
     within_factor,
@@ -48,14 +47,13 @@ ROWS = {
     "least": at_least("q", 1.0, 3.0, 0.1),
     "most": at_most("q", 1.0, 0.117),
     "range": between("q", 0.99, 1.0, 0.995),
-    "positive": positive("q", 0.2),
     "share": equal_share("q", 210, 4000, 2000, 40_000),
     "shown": shown("q", 1.846, (1.76, 1.93)),
 }
 KINDS = {
     "equality": ("equality", "count", "mean", "variance", "share"),
     "band": ("published", "step", "room", "band", "factor"),
-    "bound": ("least", "most", "range", "positive"),
+    "bound": ("least", "most", "range"),
     "shown": ("shown",),
 }
 
@@ -79,7 +77,6 @@ def test_every_row_knows_its_kind_and_its_allowance() -> None:
         "least": "≥ 1",
         "most": "≤ 1",
         "range": "0.99 … 1",
-        "positive": "> 0",
         "share": "p ≥ 1e-9",
         "shown": "not judged",
     }
@@ -104,7 +101,6 @@ def test_every_row_knows_its_kind_and_its_allowance() -> None:
         at_most("q", 1.0, 1.117),
         at_most("q", 1.0, math.nan),
         between("q", 0.99, 1.0, 1.001),
-        positive("q", 0.0),
         equal_share("q", 400, 4000, 2000, 40_000),
         equal_share("q", 60, 4000, 2000, 40_000),
         diverged("q", 3.0),
@@ -144,7 +140,7 @@ def test_a_long_quantity_has_a_line_of_its_own() -> None:
 
 
 def test_without_chance_there_is_no_false_alarm() -> None:
-    for name in ("equality", "count", "published", "step", "room", "most", "range", "positive"):
+    for name in ("equality", "count", "published", "step", "room", "most", "range"):
         assert ROWS[name].false_alarm == 0
     for name in ("mean", "variance", "share"):
         assert ROWS[name].false_alarm == ALPHA
@@ -224,7 +220,7 @@ def test_the_total_counts_what_was_judged() -> None:
     verdict = Verdict(_check(list(ROWS.values())), list(ROWS.values()), 1.5)
     text = " ".join(printed.total([verdict], 1.0, 1).split())
     assert "1 of 1 checks passed in 1.0 s, 1.5 core-seconds, 1 process." in text
-    assert "5 equalities, 5 bands, 4 bounds; shown beside them: 1." in text
+    assert "5 equalities, 5 bands, 3 bounds; shown beside them: 1." in text
 
 
 def test_a_verdict_is_told_before_the_next_check_begins(monkeypatch: pytest.MonkeyPatch) -> None:

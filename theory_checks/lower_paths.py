@@ -26,7 +26,6 @@ from theory_checks.statistics import (
     equal_mean,
     equal_variance,
     exact,
-    positive,
 )
 
 ADDITIVE, LOWER_SCALE = 0.9, 0.7
@@ -168,36 +167,23 @@ def measure_trajectory(settings: Settings, name: str) -> Outcome:
 def _run(
     settings: Settings, name: str, replicates: int, scale: float, first: int
 ) -> dict[str, np.ndarray]:
-    path = PATHS[name]
-    seed = settings.seed * len(PATHS) + list(PATHS).index(name)
-    tape = Tape(seed, lower_scale=scale, first_replicate=first)
-    return curves(settings, path, problem_of(path), replicates, tape, path.moments[-1], RECORD)
-
-
-def curves(
-    settings: Settings,
-    path: Path,
-    problem: Any,
-    replicates: int,
-    noise: Any,
-    steps: int,
-    record: dict[str, Any],
-) -> dict[str, np.ndarray]:
-    """The records of the states 1 … ``steps`` on the host, ``(steps, R, d)``."""
-    here = like(settings.backend)
+    """The records of the states 1 … T on the host, ``(T, R, d)``."""
+    path, here = PATHS[name], like(settings.backend)
+    problem = problem_of(path)
     algorithm = settings.apply_fault(algorithm_of(path, problem))
+    seed = settings.seed * len(PATHS) + list(PATHS).index(name)
     x = asarray(np.broadcast_to(START, (replicates, 2)).copy(), here)
     result = run(
         OnPath(algorithm, asarray(DRIFT, here)),
         move(problem, here),
         x,
         asarray(np.zeros((replicates, problem.d_y)), here),
-        steps=steps,
-        noise=noise,
+        steps=path.moments[-1],
+        noise=Tape(seed, lower_scale=scale, first_replicate=first),
         warm_start=WARM_START,
-        record=record,
+        record=RECORD,
     )
-    return {name: to_host(values) for name, values in result.records.items()}
+    return {part: to_host(values) for part, values in result.records.items()}
 
 
 def _by_eigenvalue(values: np.ndarray) -> np.ndarray:
@@ -317,32 +303,4 @@ def judge_trajectory(name: str, outcome: Outcome) -> list[Finding]:
     deviation = outcome["v"][:, parts] - np.repeat(means[:, parts], copies, axis=-1)
     size = float(np.max(np.abs(targets)))
     worst = float(np.max(np.abs(deviation)))
-    findings = [exact(f"deviation of v without noise, {name}", 0.0, worst, ROUNDING * size)]
-    if path.period is not None:
-        findings += _judge_option_two(name, outcome["v"], found[0].mean, targets)
-    return findings
-
-
-def _judge_option_two(
-    name: str, v: np.ndarray, start: np.ndarray, targets: np.ndarray
-) -> list[Finding]:
-    """Between refreshes y rests, and ŷ − y shrinks by 1 − τ an iteration."""
-    path = PATHS[name]
-    assert path.period is not None  # Option II
-    y = np.concatenate((start[None, : v.shape[-1]], v[:, 0]))  # y_0, y_1, …
-    moves = np.abs(np.diff(y, axis=0)).max(axis=-1)
-    refreshed = np.arange(len(moves)) % path.period == 0
-    averages, size = v[:, 2], float(np.max(np.abs(targets)))
-    kept = (1 - path.averaging) * (averages[:-1] - y[1:-1]) - (averages[1:] - y[2:])
-    copied = np.abs(v[1:, 1] - y[1:-1]).max()
-    return [
-        exact(f"move of y between refreshes, {name}", 0.0, float(moves[~refreshed].max()), 0.0),
-        positive(f"least move of y at a refresh, {name}", float(moves[refreshed].min())),
-        exact(f"y_previous − the last y, {name}", 0.0, float(copied), 0.0),
-        exact(
-            f"ŷ − y, off (1 − τ)^k, {name}",
-            0.0,
-            float(np.abs(kept[~refreshed[1:]]).max()),
-            ROUNDING * size,
-        ),
-    ]
+    return [exact(f"deviation of v without noise, {name}", 0.0, worst, ROUNDING * size)]

@@ -6,8 +6,7 @@ Claim       (y_t, y_{t−1}, ŷ_t) is Gaussian with the mean and covariance of a
             at ½√(α/μ) that of its y is that of SNAG's y. Without noise e_n = (1 + ns)(1 − s)^n e_0
             on the μ-eigenvector, so that ‖e_n‖² ≤ (1 − s)^n ‖e_0‖² is false. (1 − s)V_n − V_{n+1}
             is the sum of four terms, on any g and any gradient; for αl ≤ 1 none is negative, and at
-            1.1 V may rise (where μ/l is small: 0.001 here, while at 0.1 no quadratic shows it). In
-            Option II y rests between refreshes, and ŷ − y shrinks by 1 − τ.
+            1.1 V may rise (where μ/l is small: 0.001 here, while at 0.1 no quadratic shows it).
 Regime      AccBO's own steps on a path prescribed to x. Quadratic g, H diagonal or full, Gaussian
             noise, both orders and options; two-point noise too for the share of runs that stray.
             For V AccBO's own path, a g that is not quadratic and finite sums, with and without
@@ -15,8 +14,8 @@ Regime      AccBO's own steps on a path prescribed to x. Quadratic g, H diagonal
             same.
 Statistic   mean and covariance of replicates at early and late t; the path without noise; the
             matrix of one step, and what it makes stationary; both sides of the equality of V;
-            m_t − h(x_t, ŷ_t); the share of runs whose ‖y* − ŷ_t‖ ever exceeds a bound that a
-            simulation of the recursion exceeds with probability δ.
+            the share of runs whose ‖y* − ŷ_t‖ ever exceeds a bound that a simulation of the
+            recursion exceeds with probability δ.
 Rule        exact z and χ² tests (every entry of the covariance through Bartlett's
             decomposition), beta-binomial tests of the shares, rounding where nothing is random.
 """
@@ -31,7 +30,6 @@ import numpy as np
 
 from theory_checks import lower_decrease as decrease
 from theory_checks import lower_paths as paths
-from theory_checks import lower_points as points
 from theory_checks import lower_share as share
 from theory_checks import lower_steps as steps
 from theory_checks.harness import Outcome, Piece, Settings, save_records
@@ -59,19 +57,6 @@ KILLS = (
     "upper batch reused below",
     "no averaging",
     "τ and 1−τ swapped",
-    "hypergradient at y",
-    "no correction",
-    "old point at (x_{t−1}, ŷ_t)",
-    "old point copied after the step",
-    "two-iterations-old momentum",
-    "samples normalised",
-    "series from q = 1",
-    "one term too few",
-    "one term too many",
-    "1/l missing",
-    "random term without Q",
-    "sign of the implicit term",
-    "cross derivative at the wrong point",
 )
 DESIGNATED = "gradient at y"
 VARIATIONS = ()
@@ -91,8 +76,6 @@ def pieces(settings: Settings) -> list[Piece]:
     keys: list[tuple[tuple[Any, ...], float]] = [
         *((("noise", name, first), 0.1) for name in paths.PATHS for first in firsts),
         *((("trajectory", name), 0.01) for name in paths.PATHS),
-        *((("point", name), 0.01) for name in points.POINTS),
-        (("own sample",), 0.01),
         (("step",), 0.01),
         *((("scaling", name, power), 0.01) for name in steps.RIVALS for power in steps.FINE),
         *(
@@ -184,8 +167,6 @@ def _eigenvector(settings: Settings, number: int) -> Outcome:
 MEASURES: dict[str, Callable[..., Outcome]] = {
     "noise": _noise,
     "trajectory": paths.measure_trajectory,
-    "point": points.measure_point,
-    "own sample": points.measure_own_sample,
     "step": lambda settings: steps.measure_step(settings, steps.GENERIC),
     "scaling": _scaling,
     "rival": _rival,
@@ -241,8 +222,6 @@ def _each(law: Callable[..., list[Finding]]) -> Callable[[Outcomes], list[Findin
 JUDGES: dict[str, Callable[[Outcomes], list[Finding]]] = {
     "noise": _judge_noise,
     "trajectory": _each(paths.judge_trajectory),
-    "point": _each(points.judge_point),
-    "own sample": _each(points.judge_own_sample),
     "step": _each(steps.judge_step),
     "scaling": steps.judge_scaling,
     "rival": _judge_rivals,

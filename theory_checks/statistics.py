@@ -125,13 +125,6 @@ def between(
     )
 
 
-def positive(quantity: str, measured: float) -> Finding:
-    """A number without chance that must be above 0."""
-    passed = bool(measured > 0)
-    used = 0.0 if passed else math.inf
-    return Finding(quantity, 0.0, float(measured), None, "bound", "> 0", "above 0", passed, used)
-
-
 def diverged(quantity: str, iteration: float) -> Finding:
     """A NaN or an infinity appeared in this iteration: always a failure."""
     rule = "no NaN or infinity appears"
