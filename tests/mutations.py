@@ -343,6 +343,140 @@ ACCBO = _edits(
     },
 )
 
+Z_SYSTEM = {
+    "z: H without its sample": (
+        "return problem.hvp_lower(x, y, u, sample.hessian)",
+        "return problem.hvp_lower(x, y, u)",
+    ),
+    "z: ∇_y F without its sample": (
+        "v = problem.grad_y_upper(x, y, sample.upper_y)",
+        "v = problem.grad_y_upper(x, y)",
+    ),
+    "z_0 = 1": (
+        "namespace(y).zeros_like(y), start.first",
+        "namespace(y).ones_like(y), start.first",
+    ),
+}
+
+
+def _others(name: str, edits: dict[str, tuple[str, str]]) -> list[Mutation]:
+    tests = (f"tests/test_{name}.py", "tests/test_conformance_others.py")
+    return _edits(f"algorithms/{name}.py", edits, tests=tests, part=False)
+
+
+OTHERS = [
+    *_others(
+        "slip",
+        {
+            **Z_SYSTEM,
+            "β²": (", (x, y), momentum, self.momentum)", ", (x, y), momentum, self.momentum**2)"),
+        },
+    ),
+    *_others(
+        "borep",
+        {
+            **Z_SYSTEM,
+            "β²": (", (x, y), momentum, self.momentum)", ", (x, y), momentum, self.momentum**2)"),
+            "refresh one late": (
+                "return t % self.period == 0",
+                "return t % self.period == 1 % self.period",
+            ),
+        },
+    ),
+    *_others(
+        "masoba",
+        {
+            **Z_SYSTEM,
+            "β²": (", (x, y), average, self.momentum)", ", (x, y), average, self.momentum**2)"),
+        },
+    ),
+    *_others(
+        "saba",
+        {
+            "index of the other level": (
+                "i, j = at_i[below.field], at_j[above.field]",
+                "i, j = at_j[above.field], at_i[below.field]",
+            ),
+            "one batch for both levels": (
+                "at_i, at_j = row(sample.lower, 0), sample.upper",
+                "at_i, at_j = row(sample.lower, 0), row(sample.lower, 0)",
+            ),
+            "table at y = 0": (
+                "full_pass(problem.grad_y_lower, (x, y), below, y)",
+                "full_pass(problem.grad_y_lower, (x, 0 * y), below, y)",
+            ),
+            "Jz of the whole sum": (
+                "problem.cross_lower(x, y, z, at_i)",
+                "problem.cross_lower(x, y, z)",
+            ),
+        },
+    ),
+    *_others(
+        "stocbio",
+        {
+            "H without its batch": (
+                "return mean(problem.hvp_lower, x, y, u, batch)",
+                "return problem.hvp_lower(x, y, u)",
+            ),
+            "∇_y F at y = 0": (
+                "v = mean(problem.grad_y_upper, x, y, sample.upper)",
+                "v = mean(problem.grad_y_upper, x, 0 * y, sample.upper)",
+            ),
+            "the clock stands": ("y, k + 1)", "y, k)"),
+        },
+    ),
+    *_others(
+        "sustain",
+        {
+            "old point at y_t": (
+                "new, old = (x, y), (x_previous, y_previous)",
+                "new, old = (x, y), (x_previous, y)",
+            ),
+            "c_g for c_f": (
+                "1 - self.upper_averaging * eta",
+                "1 - self.lower_averaging * eta",
+            ),
+            "∇_y G without its sample": (
+                "problem.grad_y_lower(x, y, row(sample.lower, 0))",
+                "problem.grad_y_lower(x, y)",
+            ),
+            "x_{t−1} forgotten": ("x_previous=x,", "x_previous=0 * x,"),
+        },
+    ),
+    *_others(
+        "ttsa",
+        {
+            "h at y_t": (
+                "gradient(x, y_next), self._upper_size(t)",
+                "gradient(x, y), self._upper_size(t)",
+            ),
+            "β_{t+1}": (
+                "sample.lower, self._lower_size(t)",
+                "sample.lower, self._lower_size(t + 1)",
+            ),
+            "the clock stands": (
+                "return TTSAState(x_next, y_next, t + 1)",
+                "return TTSAState(x_next, y_next, t)",
+            ),
+        },
+    ),
+    *_others(
+        "vrbo",
+        {
+            "refresh one late": (
+                "return t % self.period == 0",
+                "return t % self.period == 1 % self.period",
+            ),
+            "both sides at the new x": (
+                "((x, y), (x_next, y), u, v)",
+                "((x_next, y), (x_next, y), u, v)",
+            ),
+            "y from the old point": ("x, y = new", "x, y = old"),
+            "v backwards": ("(gradient, new, old, v, size)", "(gradient, old, new, v, size)"),
+        },
+    ),
+]
+
 MUTATIONS: tuple[Mutation, ...] = (
     *LOWER,
     *MOMENTUM,
@@ -351,6 +485,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *SAGA,
     *SPIDER,
     *ACCBO,
+    *OTHERS,
 )
 
 # edits that nothing can see, with the reason
