@@ -57,6 +57,7 @@ KILLS = (
     "upper batch reused below",
     "no averaging",
     "τ and 1−τ swapped",
+    "random term without Q",  # it draws a q, so that its samples are others
 )
 DESIGNATED = "gradient at y"
 VARIATIONS = ()
