@@ -110,7 +110,6 @@ class Task(NamedTuple):
             key={"check": piece.check, "key": piece.key, **settings.numbers()},
             function=measure,
             arguments=(settings, piece),
-            cost=piece.cost,
         )
 
     @property
@@ -136,9 +135,8 @@ def _carried_out(
         disable=None if means.progress is None else not means.progress,
     )
     works = {task.work: task for task in tasks}
-    few = len({task.case for task in tasks}) < 100  # else cases are finished one after the other
     with bar:
-        for done in carried_out(list(works), means.jobs, means.dask, means.kept, few):
+        for done in carried_out(list(works), means.jobs, means.dask, means.kept):
             task = works[done.work]
             bar.update(task.weight)
             yield task, *done.value, done.restored

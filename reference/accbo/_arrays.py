@@ -66,6 +66,20 @@ def device(x: Array) -> Any:
     return None if is_traced(x) else array_api_compat.device(x)
 
 
+def elsewhere(x: Array) -> str:
+    """The device on which CuPy would compute with ``x``, where that is not ``x``'s own.
+
+    CuPy launches its kernels on the current device and puts results there, wherever the arrays
+    are; the other libraries go by the arrays. Empty where the two agree.
+    """
+    if not array_api_compat.is_cupy_array(x):
+        return ""
+    import cupy
+
+    current = cupy.cuda.Device()
+    return "" if current == x.device else str(current)
+
+
 def is_real_floating(x: Array) -> bool:
     """Whether ``x`` holds real floating-point numbers."""
     return bool(namespace(x).isdtype(x.dtype, "real floating"))

@@ -22,9 +22,8 @@ def carried_out(
     jobs: int = 1,
     dask: str | None = None,
     kept: Kept | None = None,
-    longest_first: bool = False,
 ) -> Iterator[Done]:
-    """Every piece as soon as it is there; values depend on no worker and no order.
+    """Every piece as soon as it is there, begun in the order given; values depend on no worker.
 
     ``dask`` is an address or ``"local"``. Finished pieces go into ``kept``. Raises what a piece
     raises, ``WorkerError`` for workers that are not to be had or were lost, ``CheckpointError`` for
@@ -39,8 +38,6 @@ def carried_out(
             yield Done(work, value, True)
     if not left:
         return
-    if longest_first:
-        left.sort(key=lambda work: -work.cost)
     with workers(min(jobs, len(left)), dask) as executor:
         futures = {executor.submit(work.function, *work.arguments): work for work in left}
         for future in completed(futures):

@@ -28,15 +28,14 @@ class Work:
     """One piece to compute: ``function(*arguments)``, anywhere.
 
     ``name`` is that of its file, one of a kind in its folder; ``key`` (JSON values) is all that
-    decides its value: what was given, never what was derived from it. ``cost`` orders pieces, the
-    long ones first. ``fits`` raises ``ValueError`` for a value that cannot be this piece's.
+    decides its value: what was given, never what was derived from it. ``fits`` raises
+    ``ValueError`` for a value that cannot be this piece's.
     """
 
     name: str
     key: Mapping[str, Any]
     function: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
-    cost: float = 1.0
     fits: Callable[[Any], None] = lambda _: None
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
 from accbo.conformance.vector import SET, set_files
-
-PROVEN, REFUTED, COULD_NOT_RUN = 0, 1, 2
 
 
 def add_command(commands: Any) -> None:
@@ -27,16 +25,14 @@ def add_command(commands: Any) -> None:
     parser.set_defaults(run=_prove)
 
 
-def _prove(options: argparse.Namespace) -> int:
+def _prove(options: argparse.Namespace) -> Answer:
     try:
         from accbo.conformance.files import read_document
         from accbo.conformance.proof.prove import prove
     except ImportError as error:
-        print(f"accbo: {error}", file=sys.stderr)
-        return COULD_NOT_RUN
+        return Answer(COULD_NOT_RUN, complaint=f"accbo: {error}")
     paths = [Path(file) for file in options.files] or set_files(options.set)
     proof = prove([read_document(path) for path in paths])
-    print(proof.text())
     if proof.refuted:
-        return REFUTED
-    return PROVEN if proof.holds else COULD_NOT_RUN
+        return Answer(DEPARTS, proof.text())
+    return Answer(OK if proof.holds else COULD_NOT_RUN, proof.text())
