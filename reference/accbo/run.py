@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from accbo._arrays import Array, is_jax, map_arrays, namespace, row, rows
+from accbo._arrays import Array, at_precision, is_jax, map_arrays, namespace, row, rows
 from accbo.problem import BilevelProblem
 from accbo.run_checkpoint import Kept, RunCheckpoint, describe
 from accbo.sampling import Source, check_source, non_finite, sample_bytes
@@ -99,7 +99,9 @@ def run(
     source = check_source(noise)
     stream = source.open(x)
     engine: Engine = (
-        _Scan(algorithm, problem, record) if is_jax(x) else _Loop(algorithm, problem, record)
+        _Scan(algorithm, problem, record)
+        if is_jax(x)
+        else _Loop(at_precision(algorithm, x), problem, record)
     )
     history = _History(record)
     kept = None
