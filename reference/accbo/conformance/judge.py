@@ -72,7 +72,7 @@ def check(observation: Observation, reproduce: str = "") -> Check:
     if found is None and not observation.trouble and not observation.notes:
         return Check(name, PASS)
     trouble = "; ".join(filter(None, (observation.trouble, *observation.notes)))
-    departs_here = found is not None or bool(observation.notes) or not observation.crashed
+    departs_here = found is not None or not observation.crashed
     status = FAIL if departs_here else ERROR
     return Check(name, status, departure=found, trouble=trouble, reproduce=command)
 
