@@ -14,10 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_streams
 from accbo._limits import Limit, TooLong, at_most
+from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
-from theory_checks import calibration, kill_matrix, page, report
+from theory_checks import calibration, kill_matrix, page, printed, report
 from theory_checks.harness import Settings, Verdict, spaces
 from theory_checks.kept import Kept, default_folder
 from theory_checks.options import UsageError, chosen_checks, parser, settings_of
@@ -53,14 +56,17 @@ def _measured(options: argparse.Namespace, limit: Limit | None) -> Answer:
     if not checks:
         raise UsageError("no check allows all that was asked for")
     _check_outputs(options)
-    kept = _kept(options, settings, [check.NAME for check in checks])
-    if kept is not None:
-        settings = replace(settings, kept=kept.folder)
-    means = Means(options.jobs, options.dask, kept)
-    with spaces(settings):
+    with contextlib.ExitStack() as stack:
+        kept = _kept(options, settings, [check.NAME for check in checks])
+        if kept is not None:
+            stack.callback(kept.close)
+            settings = replace(settings, kept=kept.folder)
+        means = Means(options.jobs, options.dask, kept)
+        stack.enter_context(spaces(settings))
         answer = _MODES[_mode(options)](options, checks, settings, means, limit)
-    whole = kept is not None and options.keep is None and answer.code != COULD_NOT_RUN
-    return replace(answer, afterwards=kept.finish) if whole and kept else answer
+        whole = options.keep is None and answer.code != COULD_NOT_RUN
+        afterwards = kept.finish if kept is not None and whole else None
+        return replace(answer, afterwards=afterwards, closing=stack.pop_all().close)
 
 
 def _used_up(limit: Limit | None) -> str:
@@ -82,13 +88,14 @@ def _run(
     limit: Limit | None,
 ) -> Answer:
     start = time.perf_counter()
-    verdicts, stopped = _verdicts(checks, settings, means, limit, options.report is not None)
+    _say(printed.head())
+    verdicts, stopped = _verdicts(options, checks, settings, means, limit)
     seconds = time.perf_counter() - start
     content = report.document(verdicts, settings, means.jobs, seconds)
     files = [(options.json, report.json_text(content))] if options.json else []
     if options.junit:
         files.append((options.junit, report.junit(verdicts)))
-    text = report.table(verdicts, settings, seconds)
+    text = "\n" + printed.total(verdicts, seconds, means.jobs)
     if options.report:
         html = page.page(verdicts, settings, means.jobs, seconds)
         files.append((options.report / "index.html", html))
@@ -101,17 +108,22 @@ def _run(
 
 
 def _verdicts(
-    checks: list[Any], settings: Settings, means: Means, limit: Limit | None, panels: bool
+    options: argparse.Namespace,
+    checks: list[Any],
+    settings: Settings,
+    means: Means,
+    limit: Limit | None,
 ) -> tuple[list[Verdict], str]:
-    """The verdicts in the checks' order, and why they are not all."""
+    """The verdicts in the checks' order, each said as it comes, and why they are not all."""
     cases = [Case(check, settings) for check in checks]
     found: dict[int, Verdict] = {}
     stopped = ""
     try:
-        running: Any = run_cases(cases, means, panels)
+        running: Any = run_cases(cases, means, options.report is not None)
         with contextlib.closing(running):  # and with it the workers
             for index, verdict in running:
                 found[index] = verdict
+                _say(printed.summary(verdict, settings, options.verbose))
     except TooLong as late:
         if late.limit is not limit:
             raise
@@ -124,6 +136,12 @@ def _code(verdicts: Sequence[Any], wanted: int) -> int:
     if not all(verdict.passed for verdict in verdicts):
         return DEPARTS
     return OK if 0 < wanted == len(verdicts) else COULD_NOT_RUN
+
+
+def _say(text: str) -> None:
+    """Print at once, also into a pipe, and above the bar where there is one."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
 
 
 def _calibrate(
@@ -188,15 +206,22 @@ def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> 
     what = {"mode": _mode(options), "seeds": options.calibrate, "checks": names}
     what |= settings.numbers()
     named = options.keep or (options.resume if isinstance(options.resume, Path) else None)
-    kept = Kept(named or default_folder(what))
+    if isinstance(options.resume, Path) and not options.resume.exists():
+        raise UsageError(f"--resume {options.resume}: there is no such folder to go on from")
+    needed = named is not None or options.resume is not None
+    kept = Kept(named or default_folder(what), tell=None if named else _tell)
     try:
         kept.start(what, resume=options.resume is not None)
-    except OSError as error:
-        if options.keep or options.resume is not None:
+    except (OSError, CheckpointError) as error:
+        if needed:
             raise
-        print(f"theory_checks: pieces are not kept: {error}", file=sys.stderr)
+        _tell(f"pieces are not kept: {error}")
         return None
     return kept
+
+
+def _tell(text: str) -> None:
+    print(f"theory_checks: {text}", file=sys.stderr)
 
 
 def _listing() -> str:

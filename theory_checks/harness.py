@@ -6,8 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
-import math
-import os
+import io
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +20,11 @@ from accbo import AccBO, NonFiniteError
 from accbo._blame import described
 from accbo._exit import OURS, steady_streams
 from accbo._foreign import ForeignError, foreign
+from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target, space_of
 from theory_checks.panels import Panel
-from theory_checks.statistics import Finding
+from theory_checks.statistics import Finding, diverged
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class Check(Protocol):
 
     NAME: str
     CLAIM: str
+    IN_WORDS: str  # the claim for the first screen, at most 45 characters
+    NOT_SHOWN: str  # what follows "does not show", for the same screen
     SOURCE: str
     EFFECT: str  # the smallest departure that ``power`` is promised for
     KILLS: tuple[str, ...]  # faults it was seen to catch; a test proves each
@@ -118,9 +120,6 @@ class Check(Protocol):
     ) -> list[Panel]:
         """Pictures of predicted and measured, for the report."""
 
-    def false_alarm(self, settings: Settings, findings: Sequence[Finding]) -> float:
-        """Probability that a correct implementation fails this check."""
-
     def power(self, settings: Settings, findings: Sequence[Finding]) -> float:
         """Probability that ``EFFECT`` makes it fail."""
 
@@ -136,8 +135,24 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether every finding passed; a check without findings has not."""
-        return bool(self.findings) and all(finding.passed for finding in self.findings)
+        """Whether every judged finding passed; a check that judged nothing has not."""
+        judged = [finding for finding in self.findings if finding.judged]
+        return bool(judged) and all(finding.passed for finding in judged)
+
+    @property
+    def false_alarm(self) -> float:
+        """Probability that right code fails this check: the findings', added up; may be NaN."""
+        return float(sum(finding.false_alarm for finding in self.findings))
+
+    def count(self, kind: str) -> int:
+        """How many findings are of this kind (``statistics.KINDS``)."""
+        return sum(finding.kind == kind for finding in self.findings)
+
+    @property
+    def tightest(self) -> Finding | None:
+        """The judged finding that used most of what it is allowed."""
+        judged = [finding for finding in self.findings if finding.judged]
+        return max(judged, key=lambda finding: finding.used, default=None)
 
 
 def measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
@@ -204,24 +219,15 @@ def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]
     if settings.records is None:
         return
     name = "-".join(str(part) for part in (piece.check, *piece.key)) + ".npz"
-    target = settings.records / name
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **curves)
-    os.replace(temporary, target)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **curves)
+    write(settings.records / name, packed.getvalue())
 
 
 def _diverged(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
     """One failed finding for every piece in which a NaN or an infinity appeared."""
     return [
-        Finding(
-            f"iteration with a NaN, {' '.join(map(str, key))}",
-            math.inf,
-            float(outcome[DIVERGED]),
-            None,
-            "no NaN or infinity appears",
-            False,
-        )
+        diverged(f"iteration with a NaN, {' '.join(map(str, key))}", float(outcome[DIVERGED]))
         for key, outcome in sorted(outcomes.items(), key=str)
         if DIVERGED in outcome
     ]

@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
         "that makes one of the algorithm",
     )
     made.add_argument("--list", action="store_true", help="list checks and faults, and stop")
+    made.add_argument(
+        "-v", "--verbose", action="store_true", help="print every row, not only those that failed"
+    )
     _outputs(made.add_argument_group("what is written"))
     _modes(made.add_argument_group("operating characteristics").add_mutually_exclusive_group())
     _scale(made.add_argument_group("long runs"))

@@ -50,6 +50,8 @@ from theory_checks.statistics import (
 
 NAME = "rate"
 CLAIM = "‖∇Φ‖ falls as T^(−1/3) for AccBO; as T^(−1/4), T^(−1/6), not at all for the rivals"
+IN_WORDS = "‖∇Φ‖ falls as T^(−1/3)"
+NOT_SHOWN = "how many iterations it takes to get there"
 SOURCE = "SPEC 4.4"
 EFFECT = "an exponent off by 0.06"
 KILLS = (

@@ -18,8 +18,8 @@ from typing import Any
 
 from accbo._blame import described, hint, place
 from accbo._foreign import interrupts, no_end
+from accbo._pieces.files import write
 from accbo._printable import clean, one_line
-from accbo.conformance.atomic import write
 
 OK, DEPARTS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 OURS = ("accbo", "theory_checks", "benchmarks")
@@ -29,13 +29,15 @@ OURS = ("accbo", "theory_checks", "benchmarks")
 class Answer:
     """What a command found: its exit code, the files that it writes and what it prints then.
 
-    ``afterwards`` is called once the files are there; ``complaint`` goes to the standard error.
+    ``afterwards`` is called once the files are there, ``closing`` then in any case; ``complaint``
+    goes to the standard error.
     """
 
     code: int
     text: str = ""
     files: tuple[tuple[Path, str], ...] = ()
     afterwards: Callable[[], Any] | None = None
+    closing: Callable[[], Any] = lambda: None
     complaint: str = ""
 
 
@@ -49,10 +51,7 @@ def finish(name: str, work: Callable[[], Answer], stopped: str = "interrupted") 
         try:
             answer = _checked(work())
             os.chdir(here)  # names of files are meant from here, wherever the work has gone
-            for path, content in answer.files:
-                _write(path, content)
-            if answer.afterwards is not None:
-                answer.afterwards()
+            _carry_out(answer)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and pressed():
                 err.say(stopped)
@@ -74,6 +73,16 @@ def _checked(answer: Any) -> Answer:
     if not isinstance(answer, Answer) or answer.code not in (OK, DEPARTS, COULD_NOT_RUN):
         raise TypeError(f"there is no answer, but {type(answer).__name__}")
     return answer
+
+
+def _carry_out(answer: Answer) -> None:
+    try:
+        for path, content in answer.files:
+            _write(path, content)
+        if answer.afterwards is not None:
+            answer.afterwards()
+    finally:
+        answer.closing()
 
 
 class OutputError(OSError):

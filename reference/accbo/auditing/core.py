@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from accbo import schedules
 from accbo._arrays import Array, asarray, to_host
@@ -35,6 +34,9 @@ from accbo.problem import BilevelProblem, Constants, constants_of
 from accbo.run import NonFiniteError, run
 from accbo.sampling import Tape, probe_normals
 from accbo.validation import check_array, check_count, check_finite, check_problem, check_shapes
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 WALK_ACCURACY, WALK_TERMS, WALK_WARM = 0.25, 64, 400  # 64 normalised steps of 1/16
 WALK_POINTS = 8
@@ -129,6 +131,8 @@ def _audit(
         raise ValueError(f"x must be one point of shape (d_x,), got {tuple(x.shape)}")
     start = to_host(x).astype(float), to_host(y).astype(float)
     oracle = Oracle(problem, x, seed, samples, time_limit)
+    from tqdm import tqdm
+
     hidden = None if progress is None else not progress
     with tqdm(total=PARTS, unit="part", leave=False, delay=2, disable=hidden) as bar:
         constants = _findings(oracle, start, normals, bar, findings)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from accbo._arrays import (
     Array,
@@ -249,6 +248,8 @@ def _rarest(noise: Noise) -> float:
 
 
 def _latin(noise: Noise, count: int, normals: Normals) -> np.ndarray:
+    from scipy.special import ndtr, ndtri  # late: dear to import
+
     shape = (count, *noise.shape)
     slices = np.argsort(normals(shape), axis=0)  # a random permutation for every coordinate
     u = (slices + ndtr(normals(shape))) / count

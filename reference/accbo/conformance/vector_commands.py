@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import BrokenExecutor
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
+from accbo._pieces.workers import WorkerError
 from accbo._printable import one_line
 from accbo.conformance.methods import METHODS, catalogue, known
-from accbo.conformance.vector import ACCBO, OTHERS, SET, Vector, load
+from accbo.conformance.proof import commands as proof_commands
+from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
 
 
 def add_commands(commands: Any) -> None:
@@ -29,6 +30,7 @@ def add_commands(commands: Any) -> None:
     _add_path(inner)
     _add_schema(inner)
     _add_lint(inner)
+    proof_commands.add_command(inner)
     _add_generate(inner)
 
 
@@ -61,6 +63,7 @@ def _add_page(commands: Any) -> None:
 
 def _add_path(commands: Any) -> None:
     parser = commands.add_parser("path", help="print the folder that the vectors are in")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_path)
 
 
@@ -82,10 +85,12 @@ def _add_lint(commands: Any) -> None:
     parser = commands.add_parser(
         "lint",
         help="check files of vectors",
-        description="Check files of vectors beyond their schema. Exit code 0: nothing to say, "
-        "1: something is wrong, 2: a file cannot be read.",
+        description="Check files of vectors beyond their schema, and prove their numbers. Exit "
+        "code 0: nothing to say, 1: something is wrong, 2: a file cannot be read. Takes "
+        "pip install 'accbo[prove]'.",
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_lint)
 
 
@@ -133,8 +138,8 @@ def seconds(text: str) -> float:
 
 
 def folder() -> Path:
-    """Where the package keeps its vectors."""
-    return Path(str(resources.files("accbo.conformance"))) / "vectors"
+    """Where the package keeps the vectors of the newest set."""
+    return folder_of(SET)
 
 
 def answer(report: Any, options: argparse.Namespace) -> Answer:
@@ -152,10 +157,11 @@ def _verify(options: argparse.Namespace) -> Answer:
     except ImportError as error:
         return _lacks(error)
     results = files.read_results(options.results)
-    report = judge(
-        files.observations(results), implementation=results.implementation, cases=results.set
-    )
-    return answer(report, options)
+    observations = files.observations(results)
+    report = judge(observations, implementation=results.implementation, cases=results.set)
+    found = answer(report, options)
+    digits = "" if report.conforms else files.digits_hint(observations)
+    return replace(found, text=f"{found.text}\n\nfirst: {digits}") if digits else found
 
 
 def _list(options: argparse.Namespace) -> Answer:
@@ -185,8 +191,8 @@ def _page(_: argparse.Namespace) -> Answer:
     return Answer(OK, (folder().parent / "VECTORS.md").read_text(encoding="utf-8").rstrip("\n"))
 
 
-def _path(_: argparse.Namespace) -> Answer:
-    return Answer(OK, str(folder()))
+def _path(options: argparse.Namespace) -> Answer:
+    return Answer(OK, str(folder_of(options.set)))
 
 
 def _schema(options: argparse.Namespace) -> Answer:
@@ -201,11 +207,10 @@ def _schema(options: argparse.Namespace) -> Answer:
 
 def _lint(options: argparse.Namespace) -> Answer:
     try:
-        from accbo.conformance.files import lint
+        from accbo.conformance.lint import lint
     except ImportError as error:
         return _lacks(error)
-    shipped = [*sorted(folder().glob("*.json")), *sorted(folder().glob(f"{OTHERS}/*.json"))]
-    paths = options.files or shipped
+    paths = options.files or set_files(options.set)
     found = lint(paths, whole=not options.files)
     if not paths:
         return Answer(COULD_NOT_RUN, complaint="accbo: there are no files of vectors to look at")
@@ -225,9 +230,8 @@ def _generate(options: argparse.Namespace) -> Answer:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise
-    except BrokenExecutor:
-        said = "accbo: a process died; the same command goes on from here"
-        return Answer(COULD_NOT_RUN, complaint=said)
+    except WorkerError as error:
+        return Answer(COULD_NOT_RUN, complaint=f"accbo: {error}; the same command does")
     except ImportError as error:  # MPArray is asked for late
         return _lacks(error)
     said = "\n".join(differing) or f"{place}: {_outcome(options.check)}"
