@@ -68,7 +68,13 @@ def test_an_implementation(
 @pytest.mark.parametrize("place", ["factory", "noise", "method", "expectation"])
 def test_a_problem(what: str, place: str, deed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     deed(what, place)
-    plain = ("raises", "stops an iteration", "raises without a text", "is out of memory", "recurses")
+    plain = (
+        "raises",
+        "stops an iteration",
+        "raises without a text",
+        "is out of memory",
+        "recurses",
+    )
     if place == "expectation" and what in plain:
         pytest.skip("an exception says that sample=None is not supported")
     assert cli.main(["audit", f"{FILE}:Problem", "--samples", "64"]) == 2
