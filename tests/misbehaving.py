@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Any, NoReturn
 
+import numpy as np
+
 from accbo.problems import quadratic
 
 DEED, PLACE = "ACCBO_TEST_DEED", "ACCBO_TEST_PLACE"
@@ -141,6 +143,7 @@ class Shapeless:
     """No array, whatever it says."""
 
     __array_namespace__ = None
+    dtype = np.dtype("float64")
 
     @property
     def shape(self) -> Any:
