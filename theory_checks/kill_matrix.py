@@ -253,6 +253,7 @@ def implementation(build: Callable[[AccBO], Any]) -> Any:
     """The algorithm that ``build`` makes of the declared one, behind the oracle's adapter."""
     from accbo.conformance.replay import timed
     from accbo.conformance.variants import resume
+    from accbo.conformance.vector import FIELDS
 
     class Implementation:
         batched = True
@@ -277,7 +278,6 @@ def implementation(build: Callable[[AccBO], Any]) -> Any:
             self.t += 1
 
         def state(self) -> dict[str, Any]:
-            fields = [name for name in self.now._fields if name != "iteration"]
-            return {name: getattr(self.now, name) for name in fields}
+            return {name: getattr(self.now, name) for name in FIELDS}  # not a fault's own memory
 
     return Implementation

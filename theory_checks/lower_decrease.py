@@ -20,6 +20,7 @@ from accbo.conformance.variants import resume
 from accbo.problems import quadratic
 from theory_checks import lower_theory as theory
 from theory_checks.backends import like
+from theory_checks.consistency import expect
 from theory_checks.harness import Outcome, Settings
 from theory_checks.lower_steps import measure_step
 from theory_checks.own_path import instances, lyapunov
@@ -203,7 +204,8 @@ def worst_quadratic(length: float) -> float:
 def judge_contraction(length: float, outcome: Outcome) -> list[Finding]:
     """The worst pair of a quadratic, of AccBO's step and of the theory's; below 1 − s."""
     predicted = worst_quadratic(length)
-    assert predicted < 1 - theory.rate(MU, length / SMOOTHNESS)
+    rate = 1 - theory.rate(MU, length / SMOOTHNESS)
+    expect(predicted < rate, "the worst pair of a quadratic stays below 1 − s")
     worst = float(np.max(contractions(outcome, length)))
     quantity = f"largest V₊/V on quadratics, αl = {length}"
     return [exact(quantity, predicted, worst, WITNESS)]
@@ -226,7 +228,7 @@ def judge_too_long(outcome: Outcome) -> list[Finding]:
     for ratio, length in zip(outcome["ratios"], (1.0, TOO_LONG), strict=True):
         alpha = length / SMOOTHNESS
         predicted = worst_pair(alpha)[0] / (1 - theory.rate(TINY_MU, alpha))
-        assert (predicted > 1) == (length > 1)
+        expect((predicted > 1) == (length > 1), "only above αl = 1 the decrease is lost")
         quantity = f"V₊/((1 − s)V), worst pair, αl = {length}"
         findings.append(exact(quantity, predicted, float(ratio), WITNESS))
     return findings

@@ -18,6 +18,7 @@ from accbo.problems import LowerNoise, Quadratic, quadratic
 from accbo.sampling import random_matrix
 from theory_checks import lower_theory as theory
 from theory_checks.backends import like
+from theory_checks.consistency import expect
 from theory_checks.gaussian import predicted_covariance, predicted_mean, whiten
 from theory_checks.harness import Outcome, Settings
 from theory_checks.prescribed import OnPath
@@ -265,8 +266,10 @@ def _closed(
     _, covariance = theory.stationary(theory.step_of(h, lower), drift)
     spread = np.diag(covariance).copy()
     spread[0] = theory.variance(h, SIGMA, path.step_size, path.momentum)
-    assert np.allclose(lags[[0, 2]], limit[[0, 2]], rtol=1e-7, atol=0)
-    assert np.allclose(variances, spread, rtol=1e-9, atol=0)
+    close = np.allclose(lags[[0, 2]], limit[[0, 2]], rtol=1e-7, atol=0)
+    expect(close, "the recursion's lag has arrived at the closed form")
+    close = np.allclose(variances, spread, rtol=1e-9, atol=0)
+    expect(close, "the recursion's variance has arrived at the closed form")
     return limit, spread
 
 
@@ -279,8 +282,10 @@ def _judge_gradient(samples: np.ndarray) -> list[Finding]:
         lag = theory.gradient_lag(h, drift, path.step_size)
         spread = theory.gradient_variance(h, SIGMA, path.step_size)
         law, target = _of_eigenvalue(found[-1], index), targets[-1, index]
-        assert abs(target - law.mean[0] - lag) < 1e-9 * lag
-        assert abs(law.covariance[0, 0] - spread) < 1e-9 * spread
+        near = abs(target - law.mean[0] - lag) < 1e-9 * lag
+        expect(near, "the recursion's lag of SGD is that of the closed form")
+        near = abs(law.covariance[0, 0] - spread) < 1e-9 * spread
+        expect(near, "the recursion's variance of SGD is that of the closed form")
         errors = target - _by_eigenvalue(samples[-1])[:, 2, index].ravel()
         deviation = math.sqrt(spread / len(errors))
         findings.append(equal_mean(f"y* − ŷ of SGD, h = {h}", lag, np.mean(errors), deviation))

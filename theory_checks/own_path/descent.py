@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from theory_checks.consistency import expect
 from theory_checks.own_path.dense import U, norms
 from theory_checks.own_path.path import Path
 
@@ -52,7 +53,7 @@ def descent(problem: Any, step_size: float, path: Path) -> Descent:
     Rounding: Φ's own, and that of the stored x, which Φ's Lipschitz constant carries over.
     """
     constants = problem.constants
-    assert step_size <= constants.radius
+    expect(step_size <= constants.radius, "a step stays where the relaxed constants hold")
     values = problem.value(path.x)
     gradient = problem.hypergradient(path.x[:-1])
     size, length = norms(gradient), norms(path.momentum)

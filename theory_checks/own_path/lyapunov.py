@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo import AccBO
+from theory_checks.consistency import expect
 from theory_checks.own_path import dense
 from theory_checks.own_path.dense import U, norms
 from theory_checks.own_path.path import Path, Samples
@@ -62,8 +63,9 @@ def decrease(problem: Any, algorithm: AccBO, path: Path, samples: Samples) -> De
     """
     constants, alpha = problem.constants, algorithm.lower_step_size
     mu, (s, gamma) = constants.mu, matched(constants.mu, alpha)
-    assert algorithm.period is None
-    assert math.isclose(gamma, algorithm.lower_momentum, rel_tol=1e-12, abs_tol=1e-15)
+    expect(algorithm.period is None, "the path is one of Option I")
+    matches = math.isclose(gamma, algorithm.lower_momentum, rel_tol=1e-12, abs_tol=1e-15)
+    expect(matches, "the path's γ is matched to its α")
     x, y, after = path.x[:-1], path.y[:-1], path.y[1:]
     previous = np.concatenate((y[:1], y[:-1]))
     z = y + gamma * (y - previous)
