@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reference" / "accbo"
 LEVELS = (  # the first pattern that fits counts; files of one level do not import each other
     ("_arrays", 0),
+    ("_ahead", 0),
     ("parameters", 0),
     ("_pieces", 0),
     ("_pieces.lock", 0),
