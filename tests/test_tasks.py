@@ -22,6 +22,7 @@ from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
 from accbo.tasks.sweep import Outcome, Plan, best, kept_runs
 from accbo.tasks.task import Instance, Task
 from accbo.tasks.trial import Curve, steps_for, train
+from tests.support import press_ctrl_c
 
 BUDGET = 3000
 START = np.full(3, 1.5)
@@ -208,7 +209,7 @@ def test_all_tasks_at_once_and_again_after_a_stop(
 
     def stopped(plan: Plan, *rest: Any) -> Any:
         if plan.task == "toy-two" and not ran:
-            raise KeyboardInterrupt
+            press_ctrl_c()
         return whole(plan, *rest)
 
     monkeypatch.setattr(commands, "compare", stopped)

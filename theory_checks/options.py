@@ -11,6 +11,7 @@ from typing import Any
 
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target
+from accbo.conformance.vector_commands import seconds
 from theory_checks import backends
 from theory_checks.harness import Settings
 from theory_checks.registry import CHECKS
@@ -103,6 +104,12 @@ def _scale(group: Any) -> None:
         metavar="DIR",
         help="go on with the pieces that the same command left when it was killed "
         "(in DIR, if it was given --keep DIR)",
+    )
+    group.add_argument(
+        "--limit-total",
+        type=seconds,
+        metavar="S",
+        help="seconds for all of it; what was judged until then is reported (default: no limit)",
     )
     group.add_argument(
         "--keep",

@@ -29,8 +29,10 @@ import numpy as np
 
 from accbo import Tape, move, run, schedules
 from accbo._arrays import asarray, norm, to_host
+from accbo._blame import described
+from accbo._foreign import ForeignError, foreign
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import TargetError, load_target
+from accbo.conformance.target import TargetError, load_target, space_of
 from accbo.problems import LowerNoise, UpperNoise, quadratic, relaxed_smooth
 from accbo.sampling import random_matrix
 from accbo.schedules import Schedule
@@ -374,9 +376,10 @@ def _call(target: str, *arguments: Any) -> Any:
     """What the user's function returns; raises ``TargetError`` where it raises."""
     function = load_target(target)
     try:
-        return function(*arguments)
-    except Exception as error:
-        raise TargetError(f"{target} raised {type(error).__name__}: {error}") from error
+        with space_of(function)(), foreign(target):
+            return function(*arguments)
+    except (ForeignError, NotImplementedError) as error:
+        raise TargetError(f"{target} raised {described(error.__cause__ or error)}") from error
 
 
 def _schedule(variant: Variant, settings: Settings, problem: Any, steps: int) -> Schedule:

@@ -9,6 +9,7 @@ from theory_checks import (
     momentum_variance,
     neumann_bias,
     oracle_calls,
+    own_path,
     rate,
     smoothness,
     unbounded_smoothness,
@@ -22,6 +23,7 @@ CHECKS: dict[str, Any] = {
         unbounded_smoothness,
         momentum_variance,
         lower_tracking,
+        own_path,
         oracle_calls,
         rate,
     )

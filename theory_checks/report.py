@@ -16,12 +16,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import accbo
-from accbo._pieces.files import write
+from accbo._printable import cleaned
 from theory_checks.harness import Settings, Verdict
 from theory_checks.statistics import KINDS, Finding
 
 SCHEMA = "accbo-theory/1"
-PACKAGES = ("numpy", "scipy", "array-api-compat", "jax", "torch", "cupy-cuda13x")
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # by the CUDA that a wheel is for; from source
+PACKAGES = ("numpy", "scipy", "array-api-compat", "jax", "torch", *CUPY)
 
 
 def document(
@@ -106,9 +107,9 @@ def junit(verdicts: Sequence[Verdict]) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write atomically: a reader sees the old file or the whole new one."""
-    write(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def json_text(content: dict[str, Any]) -> str:
+    """JSON values as text; raises ``ValueError`` for a number that JSON has not."""
+    return json.dumps(cleaned(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def make_folder(path: Path) -> None:

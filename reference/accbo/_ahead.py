@@ -6,10 +6,8 @@ stepping what it needs of a core that nobody else has. The bits are those of dra
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -20,6 +18,8 @@ def spare_core() -> bool:
 
     Not where it is a worker of another one: whoever starts several has given each core its work.
     """
+    import multiprocessing  # late: most commands need neither
+
     if multiprocessing.parent_process() is not None:
         return False
     able = (
@@ -40,6 +40,8 @@ def each(
         for item in items:
             yield item, draw(item)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1, thread_name_prefix="accbo-tape") as thread:
         before = None
         for item in items:

@@ -10,10 +10,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accbo._pieces.files import write
+from accbo._exit import DEPARTS, OK, Answer
 from accbo._pieces.kept import Kept
 from accbo._pieces.workers import WorkerError
 from accbo.tasks import pictures, summary
@@ -22,7 +23,7 @@ from accbo.tasks.registry import TASKS, task_named
 from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, kept_runs, references_of
 from accbo.tasks.task import Task, TaskError
 
-OK, DIVERGED = 0, 1
+DIVERGED = DEPARTS
 
 
 def add_commands(commands: Any) -> None:
@@ -71,14 +72,12 @@ def _count(text: str) -> int:
     return number
 
 
-def _list(_: argparse.Namespace) -> int:
-    for task in TASKS.values():
-        print(f"{task.name:16} {task.about}\n{'':16} {task.data}")
-    print(f"\nmethods: {', '.join(METHODS)}")
-    return OK
+def _list(_: argparse.Namespace) -> Answer:
+    lines = [f"{task.name:16} {task.about}\n{'':16} {task.data}" for task in TASKS.values()]
+    return Answer(OK, "\n".join([*lines, "", f"methods: {', '.join(METHODS)}"]))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Answer:
     names = list(TASKS) if options.task == ["all"] else dict.fromkeys(options.task)
     tasks = [task_named(name) for name in names]
     chosen = options.algorithm or METHODS
@@ -92,7 +91,8 @@ def _run(options: argparse.Namespace) -> int:
     ]
     with contextlib.ExitStack() as stack:
         kept = [_opened(stack, plan, options.resume) for plan in plans]
-        return _run_all(options, tasks, plans, kept)
+        answer = _run_all(options, tasks, plans, kept)
+        return replace(answer, closing=stack.pop_all().close)  # what is kept, until all is written
 
 
 def _opened(stack: contextlib.ExitStack, plan: Plan, resume: bool) -> Kept:
@@ -108,7 +108,7 @@ def _opened(stack: contextlib.ExitStack, plan: Plan, resume: bool) -> Kept:
 
 def _run_all(
     options: argparse.Namespace, tasks: Sequence[Task], plans: Sequence[Plan], kept: Sequence[Kept]
-) -> int:
+) -> Answer:
     codes, documents = [], {}
     for task, plan, runs in zip(tasks, plans, kept, strict=True):
         outcome = _compare(plan, runs, options.jobs)
@@ -122,12 +122,16 @@ def _run_all(
             folder = _page_folder(options, task, len(tasks))
             print(f"report: {pictures.write_page(folder, page)}")
         codes.append(_code(outcome))
+    files: tuple[tuple[Path, str], ...] = ()
     if options.json is not None:
         content = documents if len(tasks) > 1 else documents[tasks[0].name]
-        write(options.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    for runs in kept:  # not before all is written: a stopped run goes on from what is there
-        runs.finish()
-    return max(codes)
+        files = ((options.json, json.dumps(content, indent=1, allow_nan=False) + "\n"),)
+
+    def tidy() -> None:  # not before all is written: a stopped run goes on from what is there
+        for runs in kept:
+            runs.finish()
+
+    return Answer(max(codes), files=files, afterwards=tidy)
 
 
 def _compare(plan: Plan, kept: Kept, jobs: int) -> Outcome:
