@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from theory_checks import __main__ as command
 from theory_checks import calibration
 from theory_checks.harness import Settings, Verdict
 from theory_checks.registry import CHECKS
-from theory_checks.statistics import Finding, equal_mean, equal_variance
+from theory_checks.statistics import equal_mean, equal_variance, exact
 
 
 def test_the_command_on_two_laws(tmp_path: Path, capsys: Any) -> None:
@@ -36,16 +37,14 @@ def test_every_check_designates_one_of_the_faults_it_kills() -> None:
         assert check.DESIGNATED in check.KILLS, check.NAME
 
 
-def _check(promised: float = 0.0) -> Any:
-    return SimpleNamespace(
-        NAME="made up", DESIGNATED="x", false_alarm=lambda *_: promised, power=lambda *_: 1.0
-    )
+def _check() -> Any:
+    return SimpleNamespace(NAME="made up", DESIGNATED="x", power=lambda *_: 1.0)
 
 
 def _noted(p_values: np.ndarray, passed: bool = True, fault: str | None = None) -> Any:
     found = calibration.Calibration(_check(), runs=len(p_values))
     for seed, p in enumerate(p_values):
-        finding = Finding("q", 0.0, 0.0, None, "", passed, float(p))
+        finding = dataclasses.replace(exact("q", 0.0, float(not passed), 0.0), p_value=float(p))
         verdict = Verdict(found.check, [finding], 0.0)
         calibration._note(found, Settings(seed=seed, fault=fault), verdict)
     return found

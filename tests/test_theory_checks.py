@@ -28,7 +28,7 @@ SHORT = Settings(window=(6, 10))
 def test_law_holds(check):
     (verdict,) = run_checks([check], Settings(seed=3))
     assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
-    assert check.false_alarm(Settings(), verdict.findings) < 1e-7
+    assert verdict.false_alarm < 1e-7
     assert check.power(Settings(), verdict.findings) > 0.95
 
 
@@ -130,6 +130,7 @@ def test_json(tmp_path: Path, capsys):
     assert {"name", "claim", "source", "passed", "seconds", "false_alarm", "power"} < set(check)
     finding = check["findings"][0]
     keys = {"quantity", "predicted", "measured", "interval", "rule", "passed"}
+    keys |= {"kind", "allowance", "used", "false_alarm"}
     assert set(finding) == keys
     assert len(finding["interval"]) == 2
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100

@@ -16,7 +16,7 @@ from theory_checks import page, report
 from theory_checks.harness import Settings, Verdict
 from theory_checks.panels import Curve, Panel
 from theory_checks.registry import CHECKS
-from theory_checks.statistics import Finding
+from theory_checks.statistics import exact
 from theory_checks.sweep import run_checks
 
 pytest.importorskip("matplotlib")
@@ -61,7 +61,7 @@ def test_every_panel_has_a_caption_axes_and_both_kinds_of_curve(verdicts: list[V
 
 
 def test_a_failure_is_told_first(verdicts: list[Verdict]) -> None:
-    bad = Finding("bad & <wrong>", 1.0, float("nan"), None, "a rule", False)
+    bad = exact("bad & <wrong>", 1.0, float("nan"), 0.0)
     failed = Verdict(LAWS[0], [bad], 1.0)
     html = page.page([failed, verdicts[1]], Settings(fault="clipping"), 1, 2.0)
     assert "1 of 2 checks passed" in html
@@ -83,7 +83,7 @@ def test_a_prediction_shares_its_measurement_s_colour() -> None:
 
 
 def test_junit(verdicts: list[Verdict]) -> None:
-    bad = Finding("q", 1.0, 2.0, None, "a rule", False)
+    bad = exact("q", 1.0, 2.0, 0.0)
     root = ElementTree.fromstring(report.junit([*verdicts, Verdict(LAWS[0], [bad], 0.5)]))
     suites = root.findall("testsuite")
     assert [suite.get("failures") for suite in suites] == ["0", "0", "1"]

@@ -64,7 +64,7 @@ def _note(found: Calibration, settings: Settings, verdict: Verdict) -> None:
         return
     if not verdict.passed:
         found.false_alarms.append(settings.seed)
-    alarm = found.check.false_alarm(settings, verdict.findings)
+    alarm = verdict.false_alarm
     found.promised = max(found.promised, alarm)
     found.power = min(found.power, found.check.power(settings, verdict.findings))
     for finding in verdict.findings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
-import math
 import os
 import re
 import time
@@ -20,7 +19,7 @@ from accbo import AccBO, NonFiniteError
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target
 from theory_checks.panels import Panel
-from theory_checks.statistics import Finding
+from theory_checks.statistics import Finding, diverged
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,6 @@ class Check(Protocol):
     ) -> list[Panel]:
         """Pictures of predicted and measured, for the report."""
 
-    def false_alarm(self, settings: Settings, findings: Sequence[Finding]) -> float:
-        """Probability that a correct implementation fails this check."""
-
     def power(self, settings: Settings, findings: Sequence[Finding]) -> float:
         """Probability that ``EFFECT`` makes it fail."""
 
@@ -132,8 +128,24 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether every finding passed; a check without findings has not."""
-        return bool(self.findings) and all(finding.passed for finding in self.findings)
+        """Whether every judged finding passed; a check that judged nothing has not."""
+        judged = [finding for finding in self.findings if finding.judged]
+        return bool(judged) and all(finding.passed for finding in judged)
+
+    @property
+    def false_alarm(self) -> float:
+        """Probability that right code fails this check: the findings', added up; may be NaN."""
+        return float(sum(finding.false_alarm for finding in self.findings))
+
+    def count(self, kind: str) -> int:
+        """How many findings are of this kind (``statistics.KINDS``)."""
+        return sum(finding.kind == kind for finding in self.findings)
+
+    @property
+    def tightest(self) -> Finding | None:
+        """The judged finding that used most of what it is allowed."""
+        judged = [finding for finding in self.findings if finding.judged]
+        return max(judged, key=lambda finding: finding.used, default=None)
 
 
 def measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
@@ -185,14 +197,7 @@ def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]
 def _diverged(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
     """One failed finding for every piece in which a NaN or an infinity appeared."""
     return [
-        Finding(
-            f"iteration with a NaN, {' '.join(map(str, key))}",
-            math.inf,
-            float(outcome[DIVERGED]),
-            None,
-            "no NaN or infinity appears",
-            False,
-        )
+        diverged(f"iteration with a NaN, {' '.join(map(str, key))}", float(outcome[DIVERGED]))
         for key, outcome in sorted(outcomes.items(), key=str)
         if DIVERGED in outcome
     ]

@@ -24,7 +24,7 @@ from theory_checks.backends import like
 from theory_checks.harness import Outcome, Settings
 from theory_checks.lower_steps import measure_step
 from theory_checks.prescribed import OnPath
-from theory_checks.statistics import Finding, exact
+from theory_checks.statistics import Finding, between, exact
 
 MU, SMOOTHNESS = 0.1, 1.0
 STEPS = 40
@@ -319,7 +319,7 @@ def judge_pairs(length: float, outcome: Outcome) -> list[Finding]:
     found = max(float(outcome["found"]), float(outcome["random"]))
     quantity = f"largest V₊/V found, g curved, αl = {length}"
     assert bound < 1 - s
-    return [_between(quantity, ENOUGH * ONE_STEP[length], bound, found)]
+    return [between(quantity, ENOUGH * ONE_STEP[length], bound, found)]
 
 
 def judge_starts(n: int, outcome: Outcome) -> list[Finding]:
@@ -334,7 +334,7 @@ def judge_starts(n: int, outcome: Outcome) -> list[Finding]:
     }
     labels = {"gap": "gap_n/V_0", "lyapunov": "V_n/V_0", "square": "‖e_n‖²/‖e_0‖²"}
     return [
-        _between(
+        between(
             f"largest {labels[name]} found, g curved, n = {n}",
             ENOUGH * least,
             getattr(worst, name) + PRINTED[n],
@@ -354,8 +354,3 @@ def judge_too_long(outcome: Outcome) -> list[Finding]:
         quantity = f"V₊/((1 − s)V), worst pair, αl = {length}"
         findings.append(exact(quantity, predicted, float(ratio), 1e-10))
     return findings
-
-
-def _between(quantity: str, least: float, most: float, measured: float) -> Finding:
-    rule = f"from {least:.6g} to the prediction"
-    return Finding(quantity, most, measured, None, rule, least <= measured <= most)

@@ -11,7 +11,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from accbo import AccBO, Tape, move, run
 from accbo._arrays import asarray, to_host
@@ -22,7 +21,15 @@ from theory_checks.backends import like
 from theory_checks.gaussian import predicted_covariance, predicted_mean, whiten
 from theory_checks.harness import Outcome, Settings
 from theory_checks.prescribed import OnPath
-from theory_checks.statistics import ALPHA, Finding, equal_mean, equal_variance, exact
+from theory_checks.statistics import (
+    Finding,
+    equal_mean,
+    equal_variance,
+    exact,
+    positive,
+    share_at_least,
+    share_at_most,
+)
 
 ADDITIVE, LOWER_SCALE = 0.9, 0.7
 SIGMA = ADDITIVE * LOWER_SCALE
@@ -349,14 +356,7 @@ def _judge_option_two(
     copied = np.abs(v[1:, 1] - y[1:-1]).max()
     return [
         exact(f"move of y between refreshes, {name}", 0.0, float(moves[~refreshed].max()), 0.0),
-        Finding(
-            f"least move of y at a refresh, {name}",
-            0.0,
-            float(moves[refreshed].min()),
-            None,
-            "above the prediction",
-            bool(moves[refreshed].min() > 0),
-        ),
+        positive(f"least move of y at a refresh, {name}", float(moves[refreshed].min())),
         exact(f"y_previous − the last y, {name}", 0.0, float(copied), 0.0),
         exact(
             f"ŷ − y, off (1 − τ)^k, {name}",
@@ -371,29 +371,7 @@ def judge_share(excess: np.ndarray) -> list[Finding]:
     """At most δ of the runs ever exceed the bound; most exceed a third: it says something."""
     runs = len(excess)
     above, near = int(np.sum(excess > 1)), int(np.sum(excess > NEAR))
-    low = _lower_end(above, runs)
-    high = 1 - _lower_end(runs - above, runs)
-    least = _lower_end(near, runs)
     return [
-        Finding(
-            f"share of {runs} runs ever above the bound",
-            SHARE,
-            above / runs,
-            (low, high),
-            f"binomial test of at most the prediction, level {ALPHA:g}",
-            low <= SHARE,
-        ),
-        Finding(
-            "share of runs ever above a third of it",
-            0.5,
-            near / runs,
-            (least, 1.0),
-            f"binomial test of at least the prediction, level {ALPHA:g}",
-            least >= 0.5,
-        ),
+        share_at_most(f"share of {runs} runs ever above the bound", SHARE, above, runs),
+        share_at_least("share of runs ever above a third of it", 0.5, near, runs),
     ]
-
-
-def _lower_end(count: int, runs: int) -> float:
-    """The smallest share at which ``count`` or more of ``runs`` has probability ``ALPHA``."""
-    return float(stats.beta.ppf(ALPHA, count, runs - count + 1)) if count else 0.0

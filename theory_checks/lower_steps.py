@@ -22,7 +22,7 @@ from theory_checks import lower_theory as theory
 from theory_checks.backends import like
 from theory_checks.harness import Outcome, Settings
 from theory_checks.prescribed import OnPath
-from theory_checks.statistics import Finding, equal_mean, equal_variance, exact
+from theory_checks.statistics import Finding, equal_mean, equal_variance, exact, near
 
 MU, OTHER = 0.7, 1.9  # the eigenvalues; L/μ does not matter to orders in ε
 COPIES = 4
@@ -210,7 +210,7 @@ def judge_scaling(steps: dict[tuple[str, int], Outcome]) -> list[Finding]:
     for name, rival in RIVALS.items():
         ratio = found[name, coarse].error[0, 2] / found[name, fine].error[0, 2]
         slope = math.log2(ratio) / (coarse - fine)
-        findings.append(exact(f"exponent in ε, {rival.label}", rival.exponent, slope, tolerance))
+        findings.append(near(f"exponent in ε, {rival.label}", rival.exponent, slope, tolerance))
     snag, long = found["SNAG", fine], found["SGD, long", fine]
     alpha, drift = 4.0**fine, PACE * 4.0**fine
     sigma2 = ADDITIVE**2 * 2.0**fine
@@ -223,9 +223,9 @@ def judge_scaling(steps: dict[tuple[str, int], Outcome]) -> list[Finding]:
             ("Var y/(σ²√α/(4h√μ))", snag.variance[index, 0] / spread),
             ("error of y, SGD at ½√(α/μ)/SNAG's", rms),
         ):
-            findings.append(exact(f"{quantity}, h = {h}", 1.0, value, tolerance))
+            findings.append(near(f"{quantity}, h = {h}", 1.0, value, tolerance))
     share = snag.variance[0, 2] / snag.variance[0, 0]
-    findings.append(exact("Var ŷ/Var y at h = μ", 0.75, share, tolerance))
+    findings.append(near("Var ŷ/Var y at h = μ", 0.75, share, tolerance))
     return findings
 
 

@@ -32,7 +32,7 @@ from theory_checks import lower_steps as steps
 from theory_checks.harness import Outcome, Piece, Settings, save_records
 from theory_checks.lower_pictures import pictures
 from theory_checks.panels import Panel
-from theory_checks.statistics import ALPHA, Finding, equality_power
+from theory_checks.statistics import Finding, equality_power
 
 NAME = "lower_tracking"
 CLAIM = "y, ŷ follow their linear law; tracking is O(ε), SGD's O(1); V decreases by 1 − s"
@@ -123,14 +123,6 @@ def judge_kind(settings: Settings, kind: str, outcomes: Outcomes) -> list[Findin
 def panels(settings: Settings, outcomes: Outcomes, findings: Sequence[Finding]) -> list[Panel]:
     """Lag, variance, orders in ε, decrease without noise, worst cases, the share of runs."""
     return pictures(lambda kind: _of_kind(settings, kind, outcomes))
-
-
-def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
-    """The sampled findings' levels, added up; the others are deterministic.
-
-    The searches are random too, but no point that they may come to violates their bounds.
-    """
-    return ALPHA * sum(finding.interval is not None for finding in findings)
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:

@@ -31,7 +31,7 @@ from theory_checks.backends import like
 from theory_checks.harness import Outcome, Piece, Settings, save_records
 from theory_checks.panels import Curve, Panel
 from theory_checks.prescribed import OnPath
-from theory_checks.statistics import ALPHA, Finding, equal_mean, equal_variance, equality_power
+from theory_checks.statistics import Finding, equal_mean, equal_variance, equality_power
 
 NAME = "momentum_variance"
 CLAIM = "Var e_t follows the recursion to (1−β)/(1+β)·s0², and m_t does not lag"
@@ -201,11 +201,6 @@ def panels(
             lags,
         ),
     ]
-
-
-def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
-    """The findings' levels, added up."""
-    return ALPHA * len(findings)
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:

@@ -29,7 +29,7 @@ from theory_checks import batches
 from theory_checks.backends import like
 from theory_checks.harness import Outcome, Piece, Settings
 from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import ALPHA, Finding, equal_mean, equality_power, exact
+from theory_checks.statistics import Finding, equal_mean, equality_power, exact
 
 NAME = "neumann_bias"
 CLAIM = "E h has the bias (I − H/l)^Q H⁻¹ v, attained at (1 − μ/l)^Q ‖v‖/μ, in all samplings"
@@ -144,11 +144,6 @@ def panels(
             ],
         ),
     ]
-
-
-def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
-    """The sampled findings' levels, added up; the others are deterministic."""
-    return ALPHA * sum(finding.interval is not None for finding in findings)
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:

@@ -52,7 +52,7 @@ def page(verdicts: Sequence[Verdict], settings: Settings, jobs: int, seconds: fl
             {"title": panel.title, "caption": panel.caption, "svg": svg(panel)}
             for panel in verdict.panels
         ]
-    alarm = sum(v.check.false_alarm(settings, v.findings) for v in verdicts)
+    alarm = sum(verdict.false_alarm for verdict in verdicts)
     return environment.get_template("report.html.j2").render(
         **content,
         passed=sum(verdict.passed for verdict in verdicts),

@@ -37,12 +37,12 @@ def table(verdicts: Sequence[Verdict], settings: Settings, seconds: float) -> st
         lines.append(head)
         lines.extend(map(_row, verdict.findings))
         lines.append(
-            f"    false alarm {check.false_alarm(settings, verdict.findings):.1e}; power "
+            f"    false alarm {verdict.false_alarm:.1e}; power "
             f"{check.power(settings, verdict.findings):.4f} against {check.EFFECT}"
         )
         lines.append("")
     passed = sum(verdict.passed for verdict in verdicts)
-    alarm = sum(verdict.check.false_alarm(settings, verdict.findings) for verdict in verdicts)
+    alarm = sum(verdict.false_alarm for verdict in verdicts)
     lines.append(
         f"{passed} of {len(verdicts)} checks passed in {seconds:.1f} s; "
         f"probability of a false alarm {alarm:.1e}"
@@ -72,7 +72,7 @@ def document(
                 "source": verdict.check.SOURCE,
                 "passed": verdict.passed,
                 "seconds": round(verdict.seconds, 3),
-                "false_alarm": _number(verdict.check.false_alarm(settings, verdict.findings)),
+                "false_alarm": _number(verdict.false_alarm),
                 "power": _number(verdict.check.power(settings, verdict.findings)),
                 "effect": verdict.check.EFFECT,
                 "kills": list(verdict.check.KILLS),
@@ -193,6 +193,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "predicted": _number(finding.predicted),
         "measured": _number(finding.measured),
         "interval": None if interval is None else [_number(end) for end in interval],
+        "kind": finding.kind,
+        "allowance": finding.allowance,
+        "used": _number(finding.used),
+        "false_alarm": _number(finding.false_alarm),
         "rule": finding.rule,
         "passed": finding.passed,
     }

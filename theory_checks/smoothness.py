@@ -34,7 +34,7 @@ from theory_checks.adversary import Effort, Ratio, Space, search
 from theory_checks.backends import like
 from theory_checks.harness import Outcome, Piece, Settings
 from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import Finding
+from theory_checks.statistics import Finding, at_most, between
 
 NAME = "smoothness"
 CLAIM = "f and Φ are relaxed smooth with the problems' constants; noise-free m_0 linearises Φ"
@@ -379,18 +379,9 @@ def _judge(settings: Settings, key: tuple[Any, ...], outcome: Outcome) -> Findin
     statement, name = key
     supremum = instances(settings.profile)[name].suprema.get(statement)
     measured = float(outcome["ratio"])
-    rule = "ratio of the worst pair at most the prediction"
     if supremum is None:
-        quantity = f"{statement} at most, {name}"
-        return Finding(quantity, 1.0, measured, None, rule, bool(measured <= 1.0))
-    passed = bool(ATTAINED * supremum <= measured <= supremum)
-    rule += f", and at least {ATTAINED:g} of it"
-    return Finding(f"{statement}, {name}", supremum, measured, None, rule, passed)
-
-
-def false_alarm(settings: Settings, findings: Sequence[Finding]) -> float:
-    """None: theorems, with rounding bounded; known suprema are reached from fixed starts."""
-    return 0.0
+        return at_most(f"{statement} at most, {name}", 1.0, measured)
+    return between(f"{statement}, {name}", ATTAINED * supremum, supremum, measured)
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:

@@ -10,44 +10,164 @@ import numpy as np
 from scipy import stats
 
 ALPHA = 1e-9  # false alarm of one sampled finding that is an equality
+LEVEL = 0.99  # of the interval that a band or a bound holds, unless a check says otherwise
+ROUNDING_ONLY = 1e-9  # relative; what allows more is no equality
+KINDS = ("equality", "band", "bound", "shown")
+_Z = float(stats.norm.isf(ALPHA / 2))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of theory and measurement; ``interval`` is None where it is exact.
+    """One comparison of theory and measurement; the functions below make them.
 
+    ``kind`` is one of ``KINDS``: an equality up to rounding or up to chance, a band around the
+    prediction, an inequality, or what is shown and not judged. ``allowance`` says in a word how
+    much is allowed, ``used`` is the share of it that was used: above 1 the finding fails.
+    ``interval`` is that of the measurement, None where no chance is in it. ``false_alarm`` is the
+    probability that right code fails: 0 where there is no chance, NaN where nothing bounds it.
     ``p_value``, where there is one, is uniform on (0, 1) if the theory holds.
     """
 
     quantity: str
-    predicted: float
+    predicted: float  # NaN where a shown quantity has no prediction
     measured: float
     interval: tuple[float, float] | None
+    kind: str
+    allowance: str
     rule: str
     passed: bool
+    used: float = 0.0
+    false_alarm: float = 0.0
     p_value: float | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Whether it counts: what is only shown does not."""
+        return self.kind != "shown"
+
+    @property
+    def beside(self) -> bool:
+        """Whether the prediction lies outside the interval, so that only a band lets it pass."""
+        if self.kind != "band" or self.interval is None:
+            return False
+        low, high = self.interval
+        return not low <= self.predicted <= high
+
+
+# --- without chance --------------------------------------------------------------------------
 
 
 def exact(quantity: str, predicted: float, measured: float, tolerance: float) -> Finding:
-    """An equality up to rounding; ``tolerance`` is absolute and derived by the caller."""
-    passed = bool(abs(measured - predicted) <= tolerance)  # False for a NaN
-    rule = f"|difference| <= {tolerance:.1e}"
-    return Finding(quantity, float(predicted), float(measured), None, rule, passed)
+    """An equality up to rounding; ``tolerance`` is absolute and derived by the caller.
+
+    One of more than ``ROUNDING_ONLY``, relative to the prediction or to 1, is a band.
+    """
+    rounding = tolerance <= ROUNDING_ONLY * max(1.0, abs(predicted))
+    allowance = "equal" if tolerance == 0 else f"±{short(tolerance)}"
+    return _without_chance(
+        quantity, predicted, measured, tolerance, "equality" if rounding else "band", allowance
+    )
+
+
+def near(quantity: str, predicted: float, measured: float, room: float, unit: str = "") -> Finding:
+    """A deterministic quantity known up to ``room``; ``unit`` is a word, as in "±1 step"."""
+    allowance = f"±{short(room)} {unit}" if unit else f"within {short(room)}"
+    return _without_chance(quantity, predicted, measured, room, "band", allowance)
+
+
+def _without_chance(
+    quantity: str, predicted: float, measured: float, room: float, kind: str, allowance: str
+) -> Finding:
+    off = abs(measured - predicted)
+    return Finding(
+        quantity,
+        float(predicted),
+        float(measured),
+        None,
+        kind,
+        allowance,
+        f"|difference| <= {room:.1e}",
+        # an infinite measurement may come with an infinite tolerance of its own
+        bool(off <= room and math.isfinite(room)),
+        _share(off, room),
+    )
+
+
+def between(
+    quantity: str, least: float, most: float, measured: float, predicted: float | None = None
+) -> Finding:
+    """A number without chance that may lie anywhere from ``least`` to ``most``.
+
+    ``predicted`` is what is printed beside it, ``most`` if it is not given.
+    """
+    middle, half = (most + least) / 2, (most - least) / 2
+    return Finding(
+        quantity,
+        float(most if predicted is None else predicted),
+        float(measured),
+        None,
+        "bound",
+        f"{short(least)} … {short(most)}",
+        f"from {least:.6g} to {most:.6g}",
+        bool(least <= measured <= most),
+        _share(abs(measured - middle), half),
+    )
+
+
+def positive(quantity: str, measured: float) -> Finding:
+    """A number without chance that must be above 0."""
+    passed = bool(measured > 0)
+    used = 0.0 if passed else math.inf
+    return Finding(quantity, 0.0, float(measured), None, "bound", "> 0", "above 0", passed, used)
+
+
+def diverged(quantity: str, iteration: float) -> Finding:
+    """A NaN or an infinity appeared in this iteration: always a failure."""
+    rule = "no NaN or infinity appears"
+    return Finding(
+        quantity, math.inf, float(iteration), None, "equality", "none", rule, False, math.inf
+    )
+
+
+def shown(
+    quantity: str,
+    measured: float,
+    interval: tuple[float, float] | None = None,
+    predicted: float = math.nan,
+) -> Finding:
+    """What no theory judges; ``predicted`` is a number to hold beside it, where there is one."""
+    ends = None if interval is None else (float(interval[0]), float(interval[1]))
+    return Finding(
+        quantity,
+        float(predicted),
+        float(measured),
+        ends,
+        "shown",
+        "not judged",
+        "shown, not judged",
+        True,
+    )
+
+
+# --- equalities up to chance -----------------------------------------------------------------
 
 
 def equal_mean(quantity: str, predicted: float, measured: float, error: float) -> Finding:
     """A mean whose standard error is known: a two-sided z test at ``ALPHA``."""
-    half = stats.norm.isf(ALPHA / 2) * error
-    low, high = measured - half, measured + half
-    rule = f"z test, two-sided, level {ALPHA:g}"
+    low, high = measured - _Z * error, measured + _Z * error
+    score = float(np.divide(abs(measured - predicted), error))
     return Finding(
         quantity,
         float(predicted),
         float(measured),
         (float(low), float(high)),
-        rule,
+        "equality",
+        f"z ≤ {_Z:.1f}",
+        f"z test, two-sided, level {ALPHA:g}",
         bool(low <= predicted <= high),
-        float(2 * stats.norm.sf(abs(measured - predicted) / error)),
+        _share(score, _Z),
+        ALPHA,
+        float(2 * stats.norm.sf(score)),
     )
 
 
@@ -59,59 +179,178 @@ def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) 
     value = ratio * freedom
     low = value / stats.chi2.isf(ALPHA / 2, freedom)
     high = value / stats.chi2.ppf(ALPHA / 2, freedom)
+    p_value = float(2 * min(stats.chi2.cdf(value, freedom), stats.chi2.sf(value, freedom)))
     return Finding(
         quantity,
         float(predicted),
         float(predicted * ratio),
         (float(predicted * low), float(predicted * high)),
+        "equality",
+        f"p ≥ {short(ALPHA)}",
         f"chi2 test, two-sided, level {ALPHA:g}",
         bool(low <= 1 <= high),
-        float(2 * min(stats.chi2.cdf(value, freedom), stats.chi2.sf(value, freedom))),
+        _share(float(stats.norm.isf(min(p_value, 1.0) / 2)), _Z),
+        ALPHA,
+        p_value,
     )
 
 
+# --- bands and bounds of what is sampled -----------------------------------------------------
+
+
 def within_band(
-    quantity: str, predicted: float, band: float, measured: float, error: float, level: float
+    quantity: str,
+    predicted: float,
+    band: float,
+    measured: float,
+    error: float,
+    level: float = LEVEL,
+    bias: float | None = None,
 ) -> Finding:
-    """A quantity known up to a declared bias: its whole interval must lie within the band."""
-    half = stats.norm.isf((1 - level) / 2) * error
+    """A quantity known up to less than ``band``: its whole interval must lie within the band.
+
+    ``bias`` is how far the truth may be off the prediction, where that is derived or declared;
+    without it the false alarm is the chance that a fresh seed fails, by what this one showed.
+    """
+    half = _half_width(level) * error
     low, high = measured - half, measured + half
+    passed = bool(predicted - band <= low and high <= predicted + band)
+    given = "" if bias is None else f", given a bias of at most {bias:g}"
+    if bias is None:
+        alarm = _fresh_alarm(passed, error, predicted + band - high, low - (predicted - band))
+    else:
+        alarm = band_false_alarm(band, bias, error, level)
     return Finding(
         quantity,
         float(predicted),
         float(measured),
         (float(low), float(high)),
-        f"{100 * level:g} % interval within {band:g} of the prediction",
-        bool(predicted - band <= low and high <= predicted + band),
+        "band",
+        f"within {short(band)}",
+        f"{100 * level:g} % interval within {band:g} of the prediction{given}",
+        passed,
+        _share(max(high - predicted, predicted - low), band),
+        alarm,
     )
 
 
-def at_least(quantity: str, bound: float, measured: float, error: float, level: float) -> Finding:
+def within_factor(
+    quantity: str,
+    predicted: float,
+    factor: float,
+    measured: float,
+    error: float = 0.0,
+    level: float = LEVEL,
+) -> Finding:
+    """A positive quantity whose whole interval must lie within a factor of the prediction.
+
+    ``error`` is the standard error of the logarithm; 0 where there is no chance.
+    """
+    half, room = _half_width(level) * error, math.log(factor)
+    with np.errstate(all="ignore"):  # a fault's may be infinite, or NaN
+        centre = float(np.log(measured) - np.log(predicted))
+        low, high = (float(measured * np.exp(sign * half)) for sign in (-1, 1))
+    passed = bool(-room <= centre - half and centre + half <= room)  # False for a NaN
+    of = f"{100 * level:g} % interval within" if error else "within"
+    return Finding(
+        quantity,
+        float(predicted),
+        float(measured),
+        (low, high) if error else None,
+        "band",
+        f"factor {short(factor)}",
+        f"{of} a factor {factor:g} of the prediction",
+        passed,
+        _share(abs(centre) + half, room),
+        _fresh_alarm(passed, error, room - centre - half, room + centre - half),
+    )
+
+
+def at_least(
+    quantity: str, bound: float, measured: float, error: float = 0.0, level: float = LEVEL
+) -> Finding:
     """An inequality: the lower end of the interval must reach ``bound``."""
-    half = stats.norm.isf((1 - level) / 2) * error
-    low, high = measured - half, measured + half
+    low, high = _interval(measured, error, level)
+    of = f"lower end of the {100 * level:g} % interval" if error else "at least"
+    passed = bool(low >= bound)
     return Finding(
         quantity,
         float(bound),
         float(measured),
-        (float(low), float(high)),
-        f"{100 * level:g} % interval above the prediction",
-        bool(low >= bound),
+        (low, high) if error else None,
+        "bound",
+        f"≥ {short(bound)}",
+        f"{of} {bound:g}",
+        passed,
+        _share(bound, low) if bound > 0 else (0.0 if passed else math.inf),
+        _fresh_alarm(passed, error, low - bound),
     )
 
 
-def at_most(quantity: str, bound: float, measured: float, error: float, level: float) -> Finding:
+def at_most(
+    quantity: str, bound: float, measured: float, error: float = 0.0, level: float = LEVEL
+) -> Finding:
     """An inequality: the upper end of the interval must not exceed ``bound``."""
-    half = stats.norm.isf((1 - level) / 2) * error
-    low, high = measured - half, measured + half
+    low, high = _interval(measured, error, level)
+    of = f"upper end of the {100 * level:g} % interval at most" if error else "at most"
+    passed = bool(high <= bound)
     return Finding(
         quantity,
         float(bound),
         float(measured),
-        (float(low), float(high)),
-        f"{100 * level:g} % interval below the prediction",
-        bool(high <= bound),
+        (low, high) if error else None,
+        "bound",
+        f"≤ {short(bound)}",
+        f"{of} {bound:g}",
+        passed,
+        _share(high, bound) if bound > 0 else (0.0 if passed else math.inf),
+        _fresh_alarm(passed, error, bound - high),
     )
+
+
+def share_at_most(quantity: str, bound: float, count: int, runs: int) -> Finding:
+    """``count`` of ``runs`` runs, each with a probability that is at most ``bound``."""
+    p_value = float(stats.binom.sf(count - 1, runs, bound))
+    ends = (_lower_end(count, runs), 1 - _lower_end(runs - count, runs))
+    return _share_row(quantity, bound, count / runs, ends, f"≤ {short(bound)}", p_value)
+
+
+def share_at_least(quantity: str, bound: float, count: int, runs: int) -> Finding:
+    """``count`` of ``runs`` runs, each with a probability that is at least ``bound``."""
+    p_value = float(stats.binom.cdf(count, runs, bound))
+    ends = (_lower_end(count, runs), 1 - _lower_end(runs - count, runs))
+    return _share_row(quantity, bound, count / runs, ends, f"≥ {short(bound)}", p_value)
+
+
+def _share_row(
+    quantity: str,
+    bound: float,
+    measured: float,
+    ends: tuple[float, float],
+    allowance: str,
+    p_value: float,
+) -> Finding:
+    """Fails where so many, or so few, have a probability below ``ALPHA``; exact."""
+    return Finding(
+        quantity,
+        float(bound),
+        float(measured),
+        ends,
+        "bound",
+        allowance,
+        f"binomial test that the probability is {allowance}, level {ALPHA:g}",
+        p_value >= ALPHA,
+        _share(float(stats.norm.isf(p_value)), float(stats.norm.isf(ALPHA))),
+        ALPHA,
+    )
+
+
+def _lower_end(count: int, runs: int) -> float:
+    """The smallest share at which ``count`` or more of ``runs`` has probability ``ALPHA``."""
+    return float(stats.beta.ppf(ALPHA, count, runs - count + 1)) if count else 0.0
+
+
+# --- slopes, and what the above is made of ----------------------------------------------------
 
 
 def slope(sizes: Sequence[float], samples: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -134,10 +373,47 @@ def relative_error(sample: np.ndarray) -> float:
 
 def band_false_alarm(band: float, bias: float, error: float, level: float) -> float:
     """Probability that ``within_band`` rejects when the truth is ``bias`` off its prediction."""
-    room = band - stats.norm.isf((1 - level) / 2) * error
+    room = band - _half_width(level) * error
     return float(stats.norm.sf((room - bias) / error) + stats.norm.sf((room + bias) / error))
 
 
 def equality_power(effect: float) -> float:
     """Power of a two-sided test at ``ALPHA`` against a shift of ``effect`` standard errors."""
-    return float(stats.norm.sf(stats.norm.isf(ALPHA / 2) - effect))
+    return float(stats.norm.sf(_Z - effect))
+
+
+def short(value: float) -> str:
+    """A number in as few characters as it can be read from: 1e-14, 0.03, 8."""
+    text = f"{value:.2g}"
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def _fresh_alarm(passed: bool, error: float, *rooms: float) -> float:
+    """Chance that a fresh seed of the same code fails, when this one had ``rooms`` to spare.
+
+    Both runs scatter by ``error``, so that their difference does by √2 times that. NaN where
+    this one failed: what right code does is not known from it.
+    """
+    if not passed:
+        return math.nan
+    if error == 0:
+        return 0.0
+    return float(sum(stats.norm.sf(room / (math.sqrt(2) * error)) for room in rooms))
+
+
+def _half_width(level: float) -> float:
+    return float(stats.norm.isf((1 - level) / 2))
+
+
+def _interval(measured: float, error: float, level: float) -> tuple[float, float]:
+    half = _half_width(level) * error if error else 0.0
+    return float(measured - half), float(measured + half)
+
+
+def _share(part: float, whole: float) -> float:
+    """part/whole, 0 for 0/0, infinite where that says nothing."""
+    if part == 0:
+        return 0.0
+    share = float(np.divide(part, whole)) if whole > 0 else math.inf
+    return share if share == share else math.inf
