@@ -120,13 +120,13 @@ ARMS = {
         (1, 1.5, 2),
         (1, 1.5, 2, 2.5, 3),
         32,
-        (24.0, 4),
+        (12.0, 4),
         (1 / 3, 2),
         momentum=False,
         normalised=False,
     ),
     ZERO: Arm(
-        (1, 1.5, 2), (1, 1.5, 2, 2.5, 3), 32, (24.0, 4), (1 / 3, 2), momentum=False, law="normal"
+        (1, 1.5, 2), (1, 1.5, 2, 2.5, 3), 32, (16.0, 4), (1 / 3, 2), momentum=False, law="normal"
     ),
     CONSTANT: Arm((3.5,), (3.5,), 128, variance=False),
     "stale sample": Arm((2.5,), (2.5,), 64, fault="stale sample"),
@@ -467,7 +467,7 @@ def _judge_own(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> 
     for name, values, theory in orders:
         if np.all(values > 0):
             order = float(np.polyfit(logs, np.log(values), 1)[0])
-            found.append(shown(f"order of {name} in ε", order, predicted=theory))
+            found.append(shown(f"order of {name} in ε", round(order, 9) + 0.0, predicted=theory))
     return found
 
 
@@ -554,11 +554,11 @@ def _local(name: str, powers: Sequence[float], runs: list[Outcome]) -> list[Curv
 
 
 CAPTION = (
-    "Iterations after which the mean of ‖∇Φ‖ over all of them is 0.7ε, from a gap of 1 on a plateau "
-    "of height ε; 99 % intervals. AccBO's lie on ε⁻³, on constants fixed beforehand. A moving "
-    "average, plain SGD and normalised steps without momentum follow ε⁻⁴; the last only under "
-    "Gaussian noise: under the skewed noise of the other three it never gets there. Below the "
-    "lowest line no step of AccBO's length can be at the plateau's edge."
+    "Iterations after which the mean of ‖∇Φ‖ over all of them is 0.7ε, from a gap of 1 on a "
+    "plateau of height ε; 99 % intervals. AccBO's lie on ε⁻³, on constants fixed beforehand. A "
+    "moving average, plain SGD and normalised steps without momentum follow ε⁻⁴; the last only "
+    "under Gaussian noise: under the skewed noise of the other three it never gets there. Below "
+    "the lowest line no step of AccBO's length can be at the plateau's edge."
 )
 SLOPES = (
     "The slopes between neighbouring points of the picture before, with 99 % intervals: whether an "

@@ -41,8 +41,9 @@ def alternatives(
                 momentum=recursive_momentum, upper_step=normalized_step
             ),
         )
-        found[UPPER] = dataclasses.replace(schedule, algorithm=algorithm, first=standard.first)
-        if quieter:
+        if algorithm != schedule.algorithm:
+            found[UPPER] = dataclasses.replace(schedule, algorithm=algorithm, first=standard.first)
+        if quieter and UPPER in found:
             found[BOTH] = dataclasses.replace(found[UPPER], lower_scale=standard.lower_scale)
     return found
 

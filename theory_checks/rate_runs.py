@@ -23,7 +23,7 @@ FACTORS = Factors(momentum=1 / 8, upper_step=1 / 2, lower_step=4.0)  # AccBO's, 
 TERMS = 4  # Q
 WAVES, FREQUENCY, LOWER = 1.0, 0.25, 0.25  # sizes of the noise
 LAW, SKEW = "two_point", 0.1
-RECORDS = 4096  # states looked at in a run, at most
+RECORDS = 2048  # states looked at in a run, at most
 GROUPS = 16  # of the jackknife
 
 
@@ -52,7 +52,7 @@ def plateau_starts(epsilon: float, replicates: int, seed: int) -> np.ndarray:
     return length * directions(replicates, 2, seed)
 
 
-def fixed_schedule(problem: Plateau, **upper: float) -> Schedule[Any]:
+def fixed_schedule(problem: Plateau, **upper: Any) -> Schedule[Any]:
     """AccBO's parameters on the plateau, fixed before any run; ``upper`` replaces some of them.
 
     η = ε²/2, 1 − β = ε²/8, α = min(4ε², 1/l), τ = √(μα), S = ⌈1/(1−β)⌉, the rest as SPEC §3.
