@@ -8,8 +8,10 @@ from theory_checks import (
     lower_tracking,
     momentum_variance,
     neumann_bias,
+    noise_floor,
     oracle_calls,
     rate,
+    sample_floor,
     smoothness,
     unbounded_smoothness,
 )
@@ -23,6 +25,8 @@ CHECKS: dict[str, Any] = {
         momentum_variance,
         lower_tracking,
         oracle_calls,
+        noise_floor,
+        sample_floor,
         rate,
     )
 }
