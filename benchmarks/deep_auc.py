@@ -54,8 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(table(rows))
     if options.json is not None:
+        from accbo._pieces.files import write  # late: threads are chosen before NumPy
+
         written = {"schema": SCHEMA, **environment.describe(), "rows": rows}
-        options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        write(options.json, json.dumps(written, indent=1) + "\n")
     return 0
 
 

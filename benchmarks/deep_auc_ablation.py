@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     # only now, with the threads settled, may NumPy be imported
     from tqdm import tqdm
 
-    from accbo.conformance.atomic import write
+    from accbo._pieces.files import write
     from accbo.data import DataError
     from accbo.tasks.sentiment import build
 

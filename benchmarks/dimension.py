@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace, prepare_jax: Callable[[], bool]) -> int:
     print(dimension_tables.tables(document))
     try:
         if options.json is not None:
-            from accbo.conformance.atomic import write
+            from accbo._pieces.files import write
 
             write(options.json, json.dumps(document, indent=1, allow_nan=False) + "\n")
         if options.figures is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from accbo._pieces.files import write as write_whole
 from benchmarks.dimension_accuracy import BOUND, REGIMES
 
 COLOURS = {"numpy": "C0", "jax": "C1", "bytes": "C2"}
@@ -64,9 +65,9 @@ def write(folder: Path, document: dict[str, Any]) -> list[Path]:
             width = 125 if name == "accuracy" else 92
             figure.supxlabel(textwrap.fill(caption, width), x=0.02, ha="left", fontsize=8)
             path = folder / f"dimension-{name}.svg"
-            beside = folder / f".{path.name}"
-            figure.savefig(beside, format="svg", metadata={"Date": None, "Creator": None})
-            os.replace(beside, path)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+            write_whole(path, drawn.getvalue())
             written.append(path)
     return written
 

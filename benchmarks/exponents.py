@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
             far.append(study.far_away(name))
     print(study.table(measured), study.far_table(far), sep="\n\n")
     if options.json is not None:
-        from accbo.conformance.atomic import write
+        from accbo._pieces.files import write
 
         document = {
             "schema": SCHEMA,

@@ -87,20 +87,6 @@ def check_writable(path: Path) -> None:
 def write(path: Path, environment: dict[str, Any], all_rows: list[dict[str, Any]]) -> None:
     """The JSON file, complete or not at all."""
     document = {"schema": SCHEMA, "environment": environment, "rows": all_rows}
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    try:
-        os.chmod(file.name, 0o666 & ~_umask())  # a temporary file is private, a result is not
-        os.replace(file.name, path)
-    except BaseException:
-        os.unlink(file.name)
-        raise
+    from accbo._pieces.files import write as write_whole  # late: threads are chosen before NumPy
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_whole(path, json.dumps(document, indent=1, allow_nan=False) + "\n")

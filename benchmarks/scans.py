@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace, prepare_jax: Callable[[], bool]) -> int:
         return _fail(str(error) or "not enough memory for this size")
     print(study.table(rows))
     if options.json is not None:
-        from accbo.conformance.atomic import write
+        from accbo._pieces.files import write
 
         document = {"schema": SCHEMA, "environment": environment.describe(), "rows": rows}
         try:

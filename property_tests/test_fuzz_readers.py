@@ -15,15 +15,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accbo.conformance.build import FOLDER
-from accbo.conformance.files import VectorError, lint, observations, read_results, read_vectors
-from accbo.conformance.vector import FIELDS, load
+from accbo.conformance.files import VectorError, observations, read_results, read_vectors
+from accbo.conformance.lint import lint
+from accbo.conformance.vector import FIELDS, SET, load
 
 LONGEST = 5.0  # seconds of one reading, on a machine that does other things too
 KNOWN = (FOLDER / "known-answer.json").read_bytes()
 RESULTS = json.dumps(
     {
         "format": "accbo-results/1",
-        "set": 1,
+        "set": SET,
         "implementation": "expected",
         "conventions": {"order": ["simultaneous"]},
         "results": {

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import base64
-import functools
+import contextlib
 import gzip
 import hashlib
 import http.server
 import io
+import itertools
+import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from accbo import cli, data
+from tests.limits import full_disk
 
 FILE = "madeup-1.0-py3-none-any.whl"
 MEMBERS = {
@@ -47,6 +52,8 @@ class Index(http.server.BaseHTTPRequestHandler):
     content: ClassVar[bytes] = WHEEL
     page: ClassVar[str] = f'<a data-x="1" href="../../files/{FILE}#sha256=0">{FILE}</a>'
     promised: ClassVar[int | None] = None  # bytes announced, where not those sent
+    endless: ClassVar[bytes] = b""  # sent again and again, in place of the page
+    dripping: ClassVar[str | None] = None  # "page" or "file": sent byte by byte, without end
     password: ClassVar[str | None] = None
     asked: ClassVar[list[str]] = []
 
@@ -57,6 +64,10 @@ class Index(http.server.BaseHTTPRequestHandler):
             expected = "Basic " + base64.b64encode(self.password.encode()).decode()
         if self.headers.get("Authorization") != expected:
             self.send_error(401)
+        elif self.path == "/simple/madeup/" and self.endless:
+            self.pour(self.endless, 0.0)
+        elif self.dripping == ("page" if self.path.endswith("/") else "file"):
+            self.pour(b"x", 0.05)
         elif self.path == "/simple/madeup/":
             self.answer(self.page.encode(), None)
         elif self.path == f"/files/{FILE}":
@@ -69,6 +80,15 @@ class Index(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(promised or len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def pour(self, content: bytes, pause: float) -> None:
+        """Without end, or until nobody listens any more."""
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(content)
+                time.sleep(pause)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -266,25 +286,46 @@ def test_a_project_that_the_index_lacks(
     expect("cannot reach .*Not Found")
 
 
-def test_a_full_disk(index: type[Index], monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        def __init__(self, file: Any) -> None:
-            self.name, self._file = file.name, file
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_full_disk(index: type[Index]) -> None:
+    with full_disk(len(WHEEL) // 2):
+        expect("cannot write .*large; ACCBO_DATA names another folder")
 
-        def __enter__(self) -> Full:
-            return self
 
-        def __exit__(self, *_: Any) -> None:
-            self._file.close()
+def test_a_page_that_does_not_end(index: type[Index]) -> None:
+    index.endless = b"<a href='x'>x</a>" * 4000
+    expect("is longer than 16 MB, which no page of an index is.*or put")
 
-        def write(self, _: bytes) -> int:
-            raise OSError(28, "No space left on device")
 
-    real = data.tempfile.NamedTemporaryFile
-    monkeypatch.setattr(
-        data.tempfile, "NamedTemporaryFile", functools.partial(lambda **o: Full(real(**o)))
-    )
-    expect("No space left on device; ACCBO_DATA names another folder")
+@pytest.mark.parametrize("what", ["page", "file"])
+def test_what_comes_too_slowly_to_end(
+    index: type[Index], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    clock = itertools.count(0.0, 100.0)  # seconds, at each look
+    monkeypatch.setattr(data, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    index.dripping = what
+    expect("comes too slowly to end; try again")
+
+
+def test_a_page_of_many_broken_links_is_read_in_one_pass(index: type[Index]) -> None:
+    """Each ``<a`` was once followed to the end of the page: hours for 2 MB."""
+    index.page = "<a " * 700_000 + Index.page
+    data.fetch("digits")
+
+
+@pytest.mark.parametrize("link", [f"http://[/{FILE}", f"file:///etc/{FILE}", f"ftp://h/{FILE}"])
+def test_a_link_to_elsewhere_is_passed_over(index: type[Index], link: str) -> None:
+    index.page = f'<a href="{link}">x</a>'
+    expect(f"does not offer {FILE}")
+    index.page += Index.page
+    data.fetch("digits")
+
+
+def test_a_download_that_was_killed_leaves_nothing_for_long(index: type[Index]) -> None:
+    data.folder().mkdir()
+    (data.folder() / f".{FILE}.0123.part").write_bytes(WHEEL[:20])
+    data.fetch("digits")
+    assert kept() == [FILE]
 
 
 def test_a_folder_that_is_a_file(

@@ -99,8 +99,8 @@ def test_slip_orders_by_halving_the_accuracy() -> None:
 def test_option_two_refreshes_every_1_over_epsilon() -> None:
     one, half = halved(schedules.accbo, option="II")
     assert (one.algorithm.period, half.algorithm.period) == (16, 32)
-    root = math.sqrt(CONSTANTS.mu * one.algorithm.lower_step_size)
-    assert one.algorithm.lower_steps == math.ceil(2 / root)
+    assert one.algorithm.lower_step_size == EPSILON**2
+    assert one.algorithm.lower_steps == 32  # 2/√(μα) with μ = 1 up to a last bit of LAPACK's
     assert schedules.accbo(CONSTANTS, epsilon=0.3, option="II").algorithm.period == 4
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accbo import cli, count_calls, data
+from accbo import CheckpointError, cli, count_calls, data
 from accbo._arrays import row
 from accbo.problems import finite_sum
 from accbo.problems.hyperparameters import Hyperparameters
@@ -19,12 +19,17 @@ from accbo.sampling import Tape
 from accbo.tasks import commands, registry, summary, sweep
 from accbo.tasks.blocks import Blocks, steepest_block
 from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
-from accbo.tasks.sweep import Plan, best, compare
-from accbo.tasks.task import Instance, Task, TaskError
+from accbo.tasks.sweep import Outcome, Plan, best, kept_runs
+from accbo.tasks.task import Instance, Task
 from accbo.tasks.trial import Curve, steps_for, train
+from tests.support import press_ctrl_c
 
 BUDGET = 3000
 START = np.full(3, 1.5)
+
+
+def compare(plan: Plan, folder: Path) -> Outcome:
+    return sweep.compare(plan, kept_runs(plan, folder), 1, progress=False)
 
 
 def instance(seed: int) -> Instance:
@@ -54,6 +59,7 @@ def _toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(registry.TASKS, "toy-task", toy)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     sweep.instance_of.cache_clear()
+    sweep._steps.cache_clear()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -129,10 +135,10 @@ def test_the_search_chooses_by_the_validation_score() -> None:
 
 def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan("toy-task", ("AccBO", "SLIP"), 300, 2)
-    whole = compare(plan, tmp_path / "whole", 1, progress=False)
+    whole = compare(plan, tmp_path / "whole")
     count, real = [0], sweep.run_piece
 
-    def dying(piece: Any) -> Curve:
+    def dying(piece: Any) -> dict[str, Any]:
         count[0] += 1
         if count[0] == 7:
             raise KeyboardInterrupt
@@ -141,9 +147,9 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "run_piece", dying)
         with pytest.raises(KeyboardInterrupt):
-            compare(plan, tmp_path / "cut", 1, progress=False)
-    assert len(list((tmp_path / "cut").glob("*.json"))) == 6
-    again = compare(plan, tmp_path / "cut", 1, progress=False)
+            compare(plan, tmp_path / "cut")
+    assert len(list((tmp_path / "cut").glob("*.npz"))) == 6
+    again = compare(plan, tmp_path / "cut")
     assert again.chosen == whole.chosen
     for method in plan.methods:
         for one, other in zip(again.finals[method], whole.finals[method], strict=True):
@@ -151,14 +157,14 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_test_set_is_read_by_the_last_runs_alone(tmp_path: Path) -> None:
-    outcome = compare(Plan("toy-task", ("SLIP",), 400, 2), tmp_path, 1, progress=False)
+    outcome = compare(Plan("toy-task", ("SLIP",), 400, 2), tmp_path)
     assert all(curve.test == {} for curve in outcome.search["SLIP"])
     assert len(outcome.search["SLIP"]) == len(GRID)
     assert all(list(curve.test) == ["minus the test loss"] for curve in outcome.finals["SLIP"])
 
 
 def test_seeds_are_draws_of_their_own(tmp_path: Path) -> None:
-    outcome = compare(Plan("toy-task", ("SLIP",), 400, 3), tmp_path, 1, progress=False)
+    outcome = compare(Plan("toy-task", ("SLIP",), 400, 3), tmp_path)
     last = {curve.test["minus the test loss"] for curve in outcome.finals["SLIP"]}
     assert len(last) == 3
     mean, half = summary.interval([1.0, 2.0, 3.0])
@@ -203,12 +209,12 @@ def test_all_tasks_at_once_and_again_after_a_stop(
 
     def stopped(plan: Plan, *rest: Any) -> Any:
         if plan.task == "toy-two" and not ran:
-            raise KeyboardInterrupt
+            press_ctrl_c()
         return whole(plan, *rest)
 
     monkeypatch.setattr(commands, "compare", stopped)
     assert cli.main(arguments) == 130
-    kept = sorted(p.name for p in (tmp_path / "cache" / "accbo").glob("run-*/*.json"))
+    kept = sorted(p.name for p in (tmp_path / "cache" / "accbo").glob("run-*/*.piece.npz"))
     assert kept
     assert all(name.startswith("toy-task-") for name in kept)
     ran.append("again")
@@ -276,9 +282,10 @@ def test_a_count_is_a_whole_number(option: str, value: str, capsys: Any) -> None
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     plan = Plan("toy-task", ("SLIP",), 400, 1)
-    (tmp_path / sweep.Piece("toy-task", "SLIP", 0, 0, 400).name).write_text("{")
-    with pytest.raises(TaskError, match="is damaged"):
-        compare(plan, tmp_path, 1, progress=False)
+    name = sweep.Piece("toy-task", "SLIP", 0, 0, 400).name
+    (tmp_path / f"{name}.piece.npz").write_text("{")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        compare(plan, tmp_path)
 
 
 def test_a_run_that_diverges_is_named_and_the_others_go_on(tmp_path: Path) -> None:

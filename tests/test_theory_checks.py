@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from accbo._pieces.files import write
+from tests.support import press_ctrl_c
 from theory_checks import __main__ as command
 from theory_checks import momentum_variance, neumann_bias, rate, report, statistics
 from theory_checks.harness import Settings
@@ -130,10 +132,10 @@ def test_json(tmp_path: Path, capsys):
     assert {"name", "claim", "source", "passed", "seconds", "false_alarm", "power"} < set(check)
     finding = check["findings"][0]
     keys = {"quantity", "predicted", "measured", "interval", "rule", "passed"}
-    keys |= {"kind", "allowance", "used", "false_alarm"}
+    keys |= {"kind", "beside", "allowance", "used", "false_alarm"}
     assert set(finding) == keys
     assert len(finding["interval"]) == 2
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
     raw = sorted((tmp_path / "raw").glob("*.npz"))
     with np.load(raw[0], allow_pickle=False) as curves:
         assert curves["error"].shape == (120, 1000, 4)
@@ -163,19 +165,18 @@ def test_could_not_run_exits_2(arguments, message, capsys):
 
 
 def test_interrupt_exits_130(monkeypatch, capsys):
-    def interrupted(*_: object, **__: object):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "run_checks", interrupted)
+    monkeypatch.setattr(command, "run_cases", lambda *_: press_ctrl_c())
     assert command.main(["--check", "rate"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_write_json_keeps_the_old_file_on_failure(tmp_path: Path):
+def test_a_file_is_the_old_one_or_the_whole_new_one(tmp_path: Path):
     target = tmp_path / "out.json"
-    report.write_json(target, {"a": 1})
+    write(target, report.json_text({"a": 1}))
     with pytest.raises(ValueError, match="JSON"):
-        report.write_json(target, {"a": float("nan")})
+        report.json_text({"a": float("nan")})
+    with pytest.raises(UnicodeEncodeError):
+        write(target, "\ud800")
     assert json.loads(target.read_text(encoding="utf-8")) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 

@@ -20,7 +20,7 @@ from theory_checks import __main__ as command
 from theory_checks import momentum_variance, neumann_bias
 from theory_checks.harness import Piece, Settings
 from theory_checks.kept import Kept
-from theory_checks.sweep import Means, run_checks
+from theory_checks.sweep import Means, Task, run_checks
 
 ROOT = Path(__file__).parents[1]
 LAWS = [momentum_variance, neumann_bias]
@@ -106,10 +106,10 @@ PIECE = Piece("neumann_bias", ("sampled", "chained", 0), 0.5)
 
 def test_other_settings_are_named(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    kept.save(Settings(), PIECE, {"draws": np.ones(3)}, 1.0)
-    assert kept.load(Settings(), PIECE) is not None
+    kept.save(Task(0, Settings(), PIECE).work, ({"draws": np.ones(3)}, 1.0))
+    assert kept.load(Task(0, Settings(), PIECE).work) is not None
     with pytest.raises(CheckpointError, match="profile was 'quick', now it is 'full'"):
-        kept.load(Settings(profile="full"), PIECE)
+        kept.load(Task(0, Settings(profile="full"), PIECE).work)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_dask_address_that_does_not_answer_exits_2(
     capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("theory_checks.workers.PATIENCE", 1)
+    monkeypatch.setattr("accbo._pieces.workers.PATIENCE", 1)
     assert command.main(["--check", "neumann_bias", "--dask", "tcp://127.0.0.1:9"]) == 2
     assert "no Dask scheduler answers at 'tcp://127.0.0.1:9'" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ Exit codes: 0 all passed, 1 a check failed, 2 could not run, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -13,54 +14,64 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_streams
+from accbo._limits import Limit, TooLong, at_most
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import TargetError
-from theory_checks import backends, calibration, kill_matrix, page, report
-from theory_checks.harness import Settings
+from theory_checks import calibration, kill_matrix, page, printed, report
+from theory_checks.harness import Settings, Verdict, spaces
 from theory_checks.kept import Kept, default_folder
 from theory_checks.options import UsageError, chosen_checks, parser, settings_of
 from theory_checks.registry import CHECKS
-from theory_checks.sweep import Means, run_checks
-from theory_checks.workers import WorkerError
+from theory_checks.sweep import Case, Means, run_cases
 
-COULD_NOT = (
-    UsageError,
-    TargetError,
-    CheckpointError,
-    WorkerError,
-    page.ReportError,
-    backends.BackendError,
-)
+STOPPED = "interrupted: no verdict; --resume goes on"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = parser().parse_args(arguments)
-    try:
-        if options.list:
-            print(_listing())
-            return 0
-        settings = settings_of(options)
-        checks = chosen_checks(options.check, settings)
-        _check_outputs(options)
+    with steady_streams():
+        options = parser().parse_args(arguments)
+    return finish("theory_checks", lambda: _answer(options), STOPPED)
+
+
+def _answer(options: argparse.Namespace) -> Answer:
+    if options.list:
+        return Answer(OK, _listing())
+    with at_most(options.limit_total) as limit:
+        try:
+            return _measured(options, limit)
+        except TooLong as late:
+            if late.limit is not limit:
+                raise
+            said = f"theory_checks: no verdict: {_used_up(limit)}"
+            return Answer(COULD_NOT_RUN, complaint=said)
+
+
+def _measured(options: argparse.Namespace, limit: Limit | None) -> Answer:
+    settings = settings_of(options)
+    checks = chosen_checks(options.check, settings)
+    if not checks:
+        raise UsageError("no check allows all that was asked for")
+    _check_outputs(options)
+    with contextlib.ExitStack() as stack:
         kept = _kept(options, settings, [check.NAME for check in checks])
         if kept is not None:
+            stack.callback(kept.close)
             settings = replace(settings, kept=kept.folder)
         means = Means(options.jobs, options.dask, kept)
-        passed = _MODES[_mode(options)](options, checks, settings, means)
-        if kept is not None and options.keep is None:
-            kept.finish()
-    except KeyboardInterrupt:
-        print("interrupted: no verdict; --resume goes on", file=sys.stderr)
-        return 130
-    except COULD_NOT as error:
-        print(f"theory_checks: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"theory_checks: cannot write: {error}", file=sys.stderr)
-        return 2
-    return 0 if passed else 1
+        stack.enter_context(spaces(settings))
+        answer = _MODES[_mode(options)](options, checks, settings, means, limit)
+        whole = options.keep is None and answer.code != COULD_NOT_RUN
+        afterwards = kept.finish if kept is not None and whole else None
+        return replace(answer, afterwards=afterwards, closing=stack.pop_all().close)
+
+
+def _used_up(limit: Limit | None) -> str:
+    seconds = 0.0 if limit is None else limit.seconds
+    return f"the limit of {seconds:g} s was used up; --resume goes on"
 
 
 def _mode(options: argparse.Namespace) -> str:
@@ -69,38 +80,91 @@ def _mode(options: argparse.Namespace) -> str:
     return "checks" if options.calibrate is None else "calibration"
 
 
-def _run(options: argparse.Namespace, checks: list[Any], settings: Settings, means: Means) -> bool:
+def _run(
+    options: argparse.Namespace,
+    checks: list[Any],
+    settings: Settings,
+    means: Means,
+    limit: Limit | None,
+) -> Answer:
     start = time.perf_counter()
-    verdicts = run_checks(checks, settings, means, panels=options.report is not None)
+    _say(printed.head())
+    verdicts, stopped = _verdicts(options, checks, settings, means, limit)
     seconds = time.perf_counter() - start
-    print(report.table(verdicts, settings, seconds))
     content = report.document(verdicts, settings, means.jobs, seconds)
-    if options.json:
-        report.write_json(options.json, content)
+    files = [(options.json, report.json_text(content))] if options.json else []
     if options.junit:
-        report.write_text(options.junit, report.junit(verdicts))
+        files.append((options.junit, report.junit(verdicts)))
+    text = "\n" + printed.total(verdicts, seconds, means.jobs)
     if options.report:
         html = page.page(verdicts, settings, means.jobs, seconds)
-        report.write_text(options.report / "index.html", html)
-        report.write_text(options.report / "junit.xml", report.junit(verdicts))
-        report.write_json(options.report / "findings.json", content)
-        print(f"report: {options.report / 'index.html'}")
-    return all(verdict.passed for verdict in verdicts)
+        files.append((options.report / "index.html", html))
+        files.append((options.report / "junit.xml", report.junit(verdicts)))
+        files.append((options.report / "findings.json", report.json_text(content)))
+        text += f"\nreport: {options.report / 'index.html'}"
+    if stopped:
+        text += f"\nstopped after {len(verdicts)} of {len(checks)} checks: {stopped}"
+    return Answer(_code(verdicts, len(checks)), text, tuple(files))
+
+
+def _verdicts(
+    options: argparse.Namespace,
+    checks: list[Any],
+    settings: Settings,
+    means: Means,
+    limit: Limit | None,
+) -> tuple[list[Verdict], str]:
+    """The verdicts in the checks' order, each said as it comes, and why they are not all."""
+    cases = [Case(check, settings) for check in checks]
+    found: dict[int, Verdict] = {}
+    stopped = ""
+    try:
+        running: Any = run_cases(cases, means, options.report is not None)
+        with contextlib.closing(running):  # and with it the workers
+            for index, verdict in running:
+                found[index] = verdict
+                _say(printed.summary(verdict, settings, options.verbose))
+    except TooLong as late:
+        if late.limit is not limit:
+            raise
+        stopped = _used_up(limit)
+    return [found[index] for index in sorted(found)], stopped
+
+
+def _code(verdicts: Sequence[Any], wanted: int) -> int:
+    """The exit code of verdicts that say whether they ``passed``, of which there should be some."""
+    if not all(verdict.passed for verdict in verdicts):
+        return DEPARTS
+    return OK if 0 < wanted == len(verdicts) else COULD_NOT_RUN
+
+
+def _say(text: str) -> None:
+    """Print at once, also into a pipe, and above the bar where there is one."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
 
 
 def _calibrate(
-    options: argparse.Namespace, checks: list[Any], settings: Settings, means: Means
-) -> bool:
+    options: argparse.Namespace,
+    checks: list[Any],
+    settings: Settings,
+    means: Means,
+    limit: Limit | None,
+) -> Answer:
     found = calibration.calibrate(checks, settings, options.calibrate, means)
-    print(calibration.table(found))
-    if options.json:
-        environment = report.environment(settings, means.jobs, [check.NAME for check in checks])
-        document = {"environment": environment, "calibration": calibration.document(found)}
-        report.write_json(options.json, document)
-    return all(each.passed for each in found)
+    environment = report.environment(settings, means.jobs, [check.NAME for check in checks])
+    document = {"environment": environment, "calibration": calibration.document(found)}
+    files = ((options.json, report.json_text(document)),) if options.json else ()
+    return Answer(_code(found, len(checks)), calibration.table(found), files)
 
 
-def _kill(options: argparse.Namespace, checks: list[Any], settings: Settings, means: Means) -> bool:
+def _kill(
+    options: argparse.Namespace,
+    checks: list[Any],
+    settings: Settings,
+    means: Means,
+    limit: Limit | None,
+) -> Answer:
     names = [check.NAME for check in checks]
     lacking = kill_matrix.missing()
     columns = [
@@ -112,13 +176,13 @@ def _kill(options: argparse.Namespace, checks: list[Any], settings: Settings, me
         print(f"left out: {column}, which needs {package}", file=sys.stderr)
     faults = list(FAULTS) if settings.fault is None else [settings.fault]
     matrix, seconds = kill_matrix.run(settings, means, faults, columns)
-    print(kill_matrix.table(matrix, seconds))
-    if options.json:
-        environment = report.environment(settings, means.jobs, names)
-        document = {"environment": environment, **kill_matrix.document(matrix, seconds)}
-        report.write_json(options.json, document)
+    environment = report.environment(settings, means.jobs, names)
+    document = {"environment": environment, **kill_matrix.document(matrix, seconds)}
+    files = ((options.json, report.json_text(document)),) if options.json else ()
     whole = not options.check and settings.fault is None and not lacking
-    return not (whole and kill_matrix.complaints(matrix))
+    complaints = whole and kill_matrix.complaints(matrix)
+    code = DEPARTS if complaints else OK if matrix and columns else COULD_NOT_RUN
+    return Answer(code, kill_matrix.table(matrix, seconds), files)
 
 
 _MODES = {"checks": _run, "calibration": _calibrate, "kill matrix": _kill}
@@ -126,10 +190,13 @@ _MODES = {"checks": _run, "calibration": _calibrate, "kill matrix": _kill}
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Fail now rather than after the work."""
-    for path in filter(None, (options.json, options.junit)):
-        report.check_writable(path)
-    for folder in filter(None, (options.report, options.records)):
-        report.make_folder(folder)
+    try:
+        for path in filter(None, (options.json, options.junit)):
+            report.check_writable(path)
+        for folder in filter(None, (options.report, options.records)):
+            report.make_folder(folder)
+    except OSError as error:
+        raise UsageError(f"cannot write: {error}") from error
     if options.report:
         page.check()
 
@@ -139,15 +206,22 @@ def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> 
     what = {"mode": _mode(options), "seeds": options.calibrate, "checks": names}
     what |= settings.numbers()
     named = options.keep or (options.resume if isinstance(options.resume, Path) else None)
-    kept = Kept(named or default_folder(what))
+    if isinstance(options.resume, Path) and not options.resume.exists():
+        raise UsageError(f"--resume {options.resume}: there is no such folder to go on from")
+    needed = named is not None or options.resume is not None
+    kept = Kept(named or default_folder(what), tell=None if named else _tell)
     try:
         kept.start(what, resume=options.resume is not None)
-    except OSError as error:
-        if options.keep or options.resume is not None:
+    except (OSError, CheckpointError) as error:
+        if needed:
             raise
-        print(f"theory_checks: pieces are not kept: {error}", file=sys.stderr)
+        _tell(f"pieces are not kept: {error}")
         return None
     return kept
+
+
+def _tell(text: str) -> None:
+    print(f"theory_checks: {text}", file=sys.stderr)
 
 
 def _listing() -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from accbo.conformance.namespaces import installation
+
 
 class BackendError(RuntimeError):
     """The backend asked for is unknown or cannot be used here; the message says why."""
@@ -23,7 +25,7 @@ def like(name: str) -> Any:
         return BACKENDS[name]()
     except ImportError as error:
         raise BackendError(
-            f"backend {name} is not installed ({error}); pip install 'accbo[{name}]'"
+            f"backend {name} is not installed ({error}); {installation(name)}"
         ) from None
     except Exception as error:
         raise BackendError(f"backend {name} cannot be used here: {error}") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
-import os
+import io
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +17,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from accbo import AccBO, NonFiniteError
+from accbo._blame import described
+from accbo._exit import OURS, steady_streams
+from accbo._foreign import ForeignError, foreign
+from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import load_target
+from accbo.conformance.target import load_target, space_of
 from theory_checks.panels import Panel
 from theory_checks.statistics import Finding, diverged
 
@@ -90,6 +95,8 @@ class Check(Protocol):
 
     NAME: str
     CLAIM: str
+    IN_WORDS: str  # the claim for the first screen, at most 45 characters
+    NOT_SHOWN: str  # what follows "does not show", for the same screen
     SOURCE: str
     EFFECT: str  # the smallest departure that ``power`` is promised for
     KILLS: tuple[str, ...]  # faults it was seen to catch; a test proves each
@@ -153,10 +160,34 @@ def measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
     start = time.process_time()
     check = importlib.import_module(f"theory_checks.{piece.check}")
     try:
-        outcome = check.measure(settings, piece)
-    except NonFiniteError as error:  # a fault may diverge; that is a finding, not a crash
-        outcome = {DIVERGED: np.asarray(error.iteration)}
+        with spaces(settings), steady_streams(), foreign(piece.check):
+            outcome = check.measure(settings, piece)
+    except (ForeignError, NotImplementedError) as error:
+        outcome = _instead(piece, error.__cause__ or error)
     return outcome, time.process_time() - start
+
+
+def _instead(piece: Piece, error: BaseException) -> Outcome:
+    """A fault may diverge; that is a finding. What else is raised is no verdict at all.
+
+    An end (``SystemExit``) must not cross to the process that waits, which would end with it.
+    """
+    if isinstance(error, NonFiniteError):
+        return {DIVERGED: np.asarray(error.iteration)}
+    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in OURS:
+        raise error
+    key = " ".join(map(str, piece.key))
+    raise ForeignError(f"{piece.check} {key} raised {described(error)}") from None
+
+
+@contextlib.contextmanager
+def spaces(settings: Settings) -> Iterator[None]:
+    """With what the user's own files import from beside themselves."""
+    with contextlib.ExitStack() as stack:
+        for target in (settings.fault, settings.schedule, settings.problem):
+            if target is not None and ":" in target:
+                stack.enter_context(space_of(load_target(target))())
+        yield
 
 
 def judge(
@@ -187,11 +218,9 @@ def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]
     if settings.records is None:
         return
     name = "-".join(str(part) for part in (piece.check, *piece.key)) + ".npz"
-    target = settings.records / name
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **curves)
-    os.replace(temporary, target)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **curves)
+    write(settings.records / name, packed.getvalue())
 
 
 def _diverged(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:

@@ -38,6 +38,7 @@ WORTH: dict[str, str] = {
     "unbounded_smoothness": "alone goes to gradients of 1e130, and measures growth with distance",
     "momentum_variance": "alone measures by how much the recursion lowers the variance",
     "lower_tracking": "alone sees wrong lower levels that still converge, by their covariance",
+    "own_path": "alone follows AccBO for longer than its momentum remembers, and reads off β",
     "oracle_calls": "alone counts calls, and says what each wrong choice costs in them",
     "rate": "alone measures the exponent that the theorem is about",
     "relation: noise free": "needs no prediction: two runs that must agree without noise",
@@ -75,6 +76,7 @@ def run(
                 tasks += [Task(0, cell, piece) for piece in CHECKS[column].pieces(cell)]
             else:
                 tasks.append(Task(0, cell, Piece(NAME, (column,), 1.0)))
+    tasks.sort(key=lambda task: -task.piece.cost)  # so that no core is left with a long one
     outcomes: dict[tuple[str, str], dict[tuple[Any, ...], Outcome]] = {}
     seconds = dict.fromkeys(chosen, 0.0)
     for (_, cell, piece), outcome, spent in run_tasks(tasks, means):

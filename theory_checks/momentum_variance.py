@@ -35,6 +35,8 @@ from theory_checks.statistics import Finding, equal_mean, equal_variance, equali
 
 NAME = "momentum_variance"
 CLAIM = "Var e_t follows the recursion to (1−β)/(1+β)·s0², and m_t does not lag"
+IN_WORDS = "the momentum's variance is known; no lag"
+NOT_SHOWN = "other β than 0.9, nor a path moved by noise"
 SOURCE = "SPEC 4.2"
 EFFECT = "a variance off by 10 %, or a lag of 5 % of a moving average's: 9 standard errors each"
 KILLS = (

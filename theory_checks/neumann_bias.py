@@ -33,6 +33,8 @@ from theory_checks.statistics import Finding, equal_mean, equality_power, exact
 
 NAME = "neumann_bias"
 CLAIM = "E h has the bias (I − H/l)^Q H⁻¹ v, attained at (1 − μ/l)^Q ‖v‖/μ, in all samplings"
+IN_WORDS = "the series is off by its known bias, no more"
+NOT_SHOWN = "h on AccBO's own path, nor Q > 10"
 SOURCE = "SPEC 4.1"
 EFFECT = "a mean off by 8 standard errors: 2.4 % of S_Q v (randomised), 0.4 % (the others)"
 KILLS = (

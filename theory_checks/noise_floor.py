@@ -58,6 +58,8 @@ from theory_checks.statistics import (
 
 NAME = "noise_floor"
 CLAIM = "near a minimiser ‖∇Φ‖ settles at a level that falls with ε; that is not the rate"
+IN_WORDS = "near a minimiser ‖∇Φ‖ settles at a level ~ ε"
+NOT_SHOWN = "how many iterations it takes: a moving average passes as well"
 SOURCE = "SPEC 4.4a"
 EFFECT = "an exponent of −1/4 instead of −1/3"
 KILLS: tuple[str, ...] = ("stale sample", "no correction")

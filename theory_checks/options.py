@@ -11,11 +11,13 @@ from typing import Any
 
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target
+from accbo.conformance.vector_commands import seconds
 from theory_checks import backends
 from theory_checks.harness import Settings
 from theory_checks.registry import CHECKS
 
 LAWS = ("normal", "two_point", "sign")
+VARIED = ("schedule", "noise", "problem", "dimension", "skew", "window")
 
 
 class UsageError(Exception):
@@ -53,10 +55,13 @@ def parser() -> argparse.ArgumentParser:
         "that makes one of the algorithm",
     )
     made.add_argument("--list", action="store_true", help="list checks and faults, and stop")
+    made.add_argument(
+        "-v", "--verbose", action="store_true", help="print every row, not only those that failed"
+    )
     _outputs(made.add_argument_group("what is written"))
     _modes(made.add_argument_group("operating characteristics").add_mutually_exclusive_group())
     _scale(made.add_argument_group("long runs"))
-    _instances(made.add_argument_group("your own instance of the rate, with a band of 0.05"))
+    _instances(made.add_argument_group("your own instance of rate and noise_floor"))
     return made
 
 
@@ -102,6 +107,12 @@ def _scale(group: Any) -> None:
         "(in DIR, if it was given --keep DIR)",
     )
     group.add_argument(
+        "--limit-total",
+        type=seconds,
+        metavar="S",
+        help="seconds for all of it; what was judged until then is reported (default: no limit)",
+    )
+    group.add_argument(
         "--keep",
         type=Path,
         metavar="DIR",
@@ -110,10 +121,12 @@ def _scale(group: Any) -> None:
 
 
 def _instances(group: Any) -> None:
-    group.add_argument("--dimension", type=int, metavar="D", help="d_x = d_y, from 2 to 20 (4)")
-    group.add_argument("--skew", type=float, metavar="P", help="p of the two-point noise (0.1)")
     group.add_argument(
-        "--window", type=int, nargs=2, metavar=("LO", "HI"), help="T = 2^LO … 2^HI (8 13)"
+        "--dimension", type=int, metavar="D", help="d_x = d_y of noise_floor, 2 to 20 (4)"
+    )
+    group.add_argument("--skew", type=float, metavar="P", help="p of its two-point noise (0.1)")
+    group.add_argument(
+        "--window", type=int, nargs=2, metavar=("LO", "HI"), help="its T = 2^LO … 2^HI (8 12)"
     )
     group.add_argument(
         "--schedule",
@@ -126,15 +139,13 @@ def _instances(group: Any) -> None:
     group.add_argument(
         "--problem",
         metavar="MODULE:FACTORY",
-        help="() -> a problem with constants, hypergradient and solution",
+        help="() or (epsilon) -> a problem with constants, hypergradient and solution",
     )
 
 
 def chosen_checks(names: Sequence[str] | None, settings: Settings) -> list[Any]:
     """The checks asked for; under a variation those that allow it."""
-    wanted = {
-        name for name in ("schedule", "noise", "problem") if getattr(settings, name) is not None
-    }
+    wanted = {name for name in VARIED if getattr(settings, name) is not None}
     if names is None:
         return [check for check in CHECKS.values() if wanted <= set(check.VARIATIONS)]
     chosen = [CHECKS[_known(name, "check", CHECKS)] for name in dict.fromkeys(names)]

@@ -63,6 +63,8 @@ from theory_checks.statistics import (
 
 NAME = "oracle_calls"
 CLAIM = "AccBO takes 2Q + 5 calls an iteration, SLIP 5: cheaper below ε*, by about ε*/ε"
+IN_WORDS = "a step takes 2Q + 5 calls; in the end it pays"
+NOT_SHOWN = "where ε* lies: that is a fit to one window"
 SOURCE = "SPEC 4.6"
 EFFECT = "one oracle call more or fewer in an iteration, a warm start or iteration 0"
 KILLS = (

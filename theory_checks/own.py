@@ -6,7 +6,9 @@ import inspect
 import math
 from typing import Any
 
-from accbo.conformance.target import TargetError, load_target
+from accbo._blame import described
+from accbo._foreign import ForeignError, foreign, read
+from accbo.conformance.target import TargetError, load_target, space_of
 from accbo.problem import Constants
 from accbo.schedules import Schedule
 
@@ -55,7 +57,7 @@ def own_problem(target: str, epsilon: float | None = None) -> Any:
             raise TargetError(f"{target} must be callable without arguments here")
         arguments = (epsilon,)
     problem = call(target, *arguments)
-    if missing := [name for name in NEEDED if getattr(problem, name, None) is None]:
+    if missing := [name for name in NEEDED if read(problem, name) is None]:
         raise TargetError(f"{target} returns a {type(problem).__name__} without {missing}")
     return problem
 
@@ -64,9 +66,10 @@ def call(target: str, *arguments: Any) -> Any:
     """What the user's function returns; raises ``TargetError`` where it raises."""
     function = load_target(target)
     try:
-        return function(*arguments)
-    except Exception as error:
-        raise TargetError(f"{target} raised {type(error).__name__}: {error}") from error
+        with space_of(function)(), foreign(target):
+            return function(*arguments)
+    except (ForeignError, NotImplementedError) as error:
+        raise TargetError(f"{target} raised {described(error.__cause__ or error)}") from error
 
 
 def _required(function: Any) -> int:

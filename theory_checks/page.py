@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from theory_checks import report
+from theory_checks import printed, report
 from theory_checks.harness import Settings, Verdict
 from theory_checks.panels import Curve, Panel
 
@@ -52,11 +52,10 @@ def page(verdicts: Sequence[Verdict], settings: Settings, jobs: int, seconds: fl
             {"title": panel.title, "caption": panel.caption, "svg": svg(panel)}
             for panel in verdict.panels
         ]
-    alarm = sum(verdict.false_alarm for verdict in verdicts)
     return environment.get_template("report.html.j2").render(
         **content,
         passed=sum(verdict.passed for verdict in verdicts),
-        alarm=alarm,
+        alarm=printed.alarm(verdicts),
         command=report.command(settings, [verdict.check.NAME for verdict in verdicts]),
     )
 

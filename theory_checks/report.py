@@ -1,4 +1,4 @@
-"""What a run of the checks prints and writes."""
+"""What a run of the checks writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import shlex
-import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,44 +16,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import accbo
+from accbo._printable import cleaned
 from theory_checks.harness import Settings, Verdict
-from theory_checks.statistics import Finding
+from theory_checks.statistics import KINDS, Finding
 
 SCHEMA = "accbo-theory/1"
-WIDTH = 99
-PACKAGES = ("numpy", "scipy", "array-api-compat", "jax", "torch", "cupy-cuda13x")
-
-
-def table(verdicts: Sequence[Verdict], settings: Settings, seconds: float) -> str:
-    """The verdicts as text, at most 99 columns wide."""
-    lines = []
-    for verdict in verdicts:
-        check = verdict.check
-        state = "pass" if verdict.passed else "FAIL"
-        lines.append(f"{check.NAME}: {state}  ({check.SOURCE}; {verdict.seconds:.1f} core-seconds)")
-        lines.extend(textwrap.wrap(check.CLAIM, WIDTH - 2, initial_indent="  "))
-        head = f"{'':55}{'predicted':>10} {'measured':>10} {'interval':>22}"
-        lines.append(head)
-        lines.extend(map(_row, verdict.findings))
-        lines.append(
-            f"    false alarm {verdict.false_alarm:.1e}; power "
-            f"{check.power(settings, verdict.findings):.4f} against {check.EFFECT}"
-        )
-        lines.append("")
-    passed = sum(verdict.passed for verdict in verdicts)
-    alarm = sum(verdict.false_alarm for verdict in verdicts)
-    lines.append(
-        f"{passed} of {len(verdicts)} checks passed in {seconds:.1f} s; "
-        f"probability of a false alarm {alarm:.1e}"
-    )
-    wrapped = [
-        part
-        for line in lines
-        for part in (
-            [line] if len(line) <= WIDTH else textwrap.wrap(line, WIDTH, subsequent_indent="      ")
-        )
-    ]
-    return "\n".join(wrapped)
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # by the CUDA that a wheel is for; from source
+PACKAGES = ("numpy", "scipy", "array-api-compat", "jax", "torch", *CUPY)
 
 
 def document(
@@ -70,7 +38,10 @@ def document(
                 "name": verdict.check.NAME,
                 "claim": verdict.check.CLAIM,
                 "source": verdict.check.SOURCE,
+                "not_shown": verdict.check.NOT_SHOWN,
                 "passed": verdict.passed,
+                "judged": {kind: verdict.count(kind) for kind in KINDS},
+                "tightest": None if verdict.tightest is None else verdict.tightest.quantity,
                 "seconds": round(verdict.seconds, 3),
                 "false_alarm": _number(verdict.false_alarm),
                 "power": _number(verdict.check.power(settings, verdict.findings)),
@@ -113,6 +84,7 @@ def junit(verdicts: Sequence[Verdict]) -> str:
     root = ElementTree.Element("testsuites", name="theory_checks")
     for verdict in verdicts:
         name, findings = verdict.check.NAME, verdict.findings
+        shown = verdict.count("shown")
         failures = sum(not finding.passed for finding in findings)
         suite = ElementTree.SubElement(
             root,
@@ -122,9 +94,12 @@ def junit(verdicts: Sequence[Verdict]) -> str:
             tests=str(len(findings)),
             failures=str(failures),
             errors="0",
+            skipped=str(shown),
         )
         for finding in findings:
             case = ElementTree.SubElement(suite, "testcase", classname=name, name=finding.quantity)
+            if not finding.judged:
+                ElementTree.SubElement(case, "skipped", message=finding.rule)
             if not finding.passed:
                 text = f"predicted {finding.predicted:g}, measured {finding.measured:g}"
                 ElementTree.SubElement(case, "failure", message=f"{text}; {finding.rule}")
@@ -132,24 +107,9 @@ def junit(verdicts: Sequence[Verdict]) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write atomically: a reader sees the old file or the whole new one."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write atomically, in UTF-8; raises ``OSError`` naming the file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def json_text(content: dict[str, Any]) -> str:
+    """JSON values as text; raises ``ValueError`` for a number that JSON has not."""
+    return json.dumps(cleaned(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def make_folder(path: Path) -> None:
@@ -173,19 +133,6 @@ def check_writable(path: Path) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _row(finding: Finding) -> str:
-    interval = "exact"
-    if finding.interval is not None:
-        low, high = finding.interval
-        forms = (f"[{low:.{digits}g}, {high:.{digits}g}]" for digits in (4, 3, 2))
-        interval = next((form for form in forms if len(form) <= 22), "in the JSON")
-    mark = "ok" if finding.passed else "BAD"
-    return (
-        f"{mark:>3} {finding.quantity:51.51}{finding.predicted:>10.5g} "
-        f"{finding.measured:>10.5g} {interval:>22}"
-    )
-
-
 def _finding(finding: Finding) -> dict[str, Any]:
     interval = finding.interval
     return {
@@ -194,6 +141,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "measured": _number(finding.measured),
         "interval": None if interval is None else [_number(end) for end in interval],
         "kind": finding.kind,
+        "beside": finding.beside,
         "allowance": finding.allowance,
         "used": _number(finding.used),
         "false_alarm": _number(finding.false_alarm),

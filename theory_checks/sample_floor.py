@@ -40,6 +40,8 @@ from theory_checks.statistics import Finding, at_least, shown, slope
 
 NAME = "sample_floor"
 CLAIM = "no method gets to the end of a chain on fewer samples than a coin of p needs for T heads"
+IN_WORDS = "no run takes fewer samples than are needed"
+NOT_SHOWN = "which method is the better one"
 SOURCE = "SPEC 4.4c"
 EFFECT = "every sample used twice, by a method at the floor"
 KILLS: tuple[str, ...] = ()  # of the catalogue; its own are at the end of this file

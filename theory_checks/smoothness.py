@@ -38,6 +38,8 @@ from theory_checks.statistics import Finding, at_most, between
 
 NAME = "smoothness"
 CLAIM = "f and Φ are relaxed smooth with the problems' constants; noise-free m_0 linearises Φ"
+IN_WORDS = "f and Φ are as smooth as their constants say"
+NOT_SHOWN = "that no pair is worse: it searches for the worst"
 SOURCE = "SPEC §1"
 EFFECT = "f's constants 0.2 % too small: ratio 1.001; m_0 off ∇Φ by twice its known bias: ratio 2"
 KILLS = (

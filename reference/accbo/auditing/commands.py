@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 
 from accbo._arrays import asarray
+from accbo._blame import described
+from accbo._exit import Answer
+from accbo._foreign import foreign, read
 from accbo.auditing.core import audit
-from accbo.conformance.atomic import write
+from accbo.auditing.report import Audit
 from accbo.conformance.namespaces import NAMESPACES, like
-from accbo.conformance.target import TargetError, load_target
+from accbo.conformance.observe import TIME_LIMIT
+from accbo.conformance.target import TargetError, load_target, space_of
+from accbo.conformance.vector_commands import seconds
 
 
 def add_commands(commands: Any) -> None:
@@ -58,6 +63,19 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float64"), default="float64", help="default %(default)s"
     )
+    parser.add_argument(
+        "--time-limit",
+        type=seconds,
+        default=TIME_LIMIT,
+        metavar="S",
+        help="seconds one call of the problem may take (default %(default)g)",
+    )
+    parser.add_argument(
+        "--limit-total",
+        type=seconds,
+        metavar="S",
+        help="seconds for all of it; what was found until then is reported (default: no limit)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.set_defaults(run=_audit)
 
@@ -69,9 +87,16 @@ def _vector(text: str) -> np.ndarray:
         raise argparse.ArgumentTypeError(f"must be numbers with commas, got {text!r}") from None
 
 
-def _audit(options: argparse.Namespace) -> int:
-    factory = load_target(options.target)
-    namespace = options.namespace or getattr(factory, "namespace", None) or "numpy"
+def _audit(options: argparse.Namespace) -> Answer:
+    factory = load_target(options.target, options.time_limit)
+    with space_of(factory)():
+        report = _report(factory, options)
+    written = () if options.json is None else ((options.json, report.json()),)
+    return Answer(report.exit_code, report.text(), written)
+
+
+def _report(factory: Any, options: argparse.Namespace) -> Audit:
+    namespace = options.namespace or str(read(factory, "namespace") or "numpy")
     if namespace == "jax" and options.dtype == "float64":
         with contextlib.suppress(ImportError):
             import jax
@@ -79,8 +104,13 @@ def _audit(options: argparse.Namespace) -> int:
             jax.config.update("jax_enable_x64", True)
     shown = like(namespace, options.dtype)
     x, y = (None if a is None else asarray(a, shown) for a in (options.x, options.y))
-    report = audit(
-        _made(factory, options.target),
+    try:
+        with foreign(f"{options.target}()", options.time_limit):
+            problem = factory()
+    except NotImplementedError as error:
+        raise TargetError(f"{options.target}() raised {described(error)}") from error
+    return audit(
+        problem,
         x,
         y,
         epsilon=options.epsilon,
@@ -88,16 +118,6 @@ def _audit(options: argparse.Namespace) -> int:
         samples=options.samples,
         like=shown,
         name=options.target,
+        time_limit=options.time_limit,
+        limit_total=options.limit_total,
     )
-    print(report.text())
-    if options.json is not None:
-        write(options.json, report.json())
-    return report.exit_code
-
-
-def _made(factory: Any, target: str) -> Any:
-    try:
-        return factory()
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise TargetError(f"{target}() raised {type(error).__name__}: {text}") from error

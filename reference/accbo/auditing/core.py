@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from accbo import schedules
 from accbo._arrays import Array, asarray, to_host
+from accbo._blame import described
+from accbo._foreign import ForeignError, foreign
+from accbo._limits import TooLong, at_most
+from accbo._printable import clean
 from accbo.auditing.contract import BATCH, Rows, contract
 from accbo.auditing.curvature import (
     Curvature,
@@ -23,13 +27,16 @@ from accbo.auditing.derivatives import derivatives, products
 from accbo.auditing.finding import FAILS, HOLDS, UNTOLD, Finding, point_of
 from accbo.auditing.growth import rays, variances
 from accbo.auditing.moments import means
-from accbo.auditing.oracle import Normals, Oracle, Point, Points
+from accbo.auditing.oracle import AuditError, Normals, Oracle, Point, Points
 from accbo.auditing.report import Audit
 from accbo.auditing.smoothness import bounded_gradient, relaxed_smoothness, smoothness
 from accbo.problem import BilevelProblem, Constants, constants_of
 from accbo.run import NonFiniteError, run
 from accbo.sampling import Tape, probe_normals
 from accbo.validation import check_array, check_count, check_finite, check_problem, check_shapes
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 WALK_ACCURACY, WALK_TERMS, WALK_WARM = 0.25, 64, 400  # 64 normalised steps of 1/16
 WALK_POINTS = 8
@@ -48,6 +55,8 @@ def audit(
     like: Array | None = None,
     name: str | None = None,
     progress: bool | None = None,
+    time_limit: float | None = None,
+    limit_total: float | None = None,
 ) -> Audit:
     """Whether the theory's assumptions hold for ``problem``, near x ``(d_x,)`` and y ``(d_y,)``.
 
@@ -55,10 +64,54 @@ def audit(
     are used; ``sample=None`` need not be supported. x and y are standard normal if left out, in
     the namespace of ``like`` (NumPy's float64 without). ``samples`` are drawn for each mean;
     ``epsilon`` is the accuracy that parameters are proposed for. ``progress=None`` shows a bar
-    on a terminal once two seconds have passed. Raises ``AuditError`` where the oracle cannot be
-    used (a wrong shape, a NaN, an exception of its own), ``TypeError`` or ``ValueError`` for
-    arguments that do not fit.
+    on a terminal once two seconds have passed. ``time_limit`` is in seconds a call of the problem,
+    ``limit_total`` for the whole; what was found until then is in the audit. Raises ``AuditError``
+    where the oracle cannot be used (a wrong shape, a NaN, an exception of its own, whatever its
+    kind), ``TypeError`` or ``ValueError`` for arguments that do not fit.
     """
+    asked = _Asked(epsilon, seed, samples, like, name, progress, time_limit)
+    found: list[Finding] = []
+    with at_most(limit_total) as limit:
+        try:
+            with foreign("the problem"):
+                return _audit(problem, x, y, asked, found)
+        except TooLong as late:
+            if late.limit is not limit:
+                raise
+            said = f"the limit of {limit_total:g} s was used up"
+            return Audit(clean(asked.name_of(problem)), tuple(found), None, None, said)
+        except NotImplementedError as error:
+            raise AuditError(f"the problem raised {described(error)}") from error
+        except ForeignError as error:
+            if isinstance(error.__cause__, Exception):  # TypeError and ValueError as promised
+                raise error.__cause__ from None
+            raise AuditError(str(error)) from error
+
+
+class _Asked(NamedTuple):
+    """What an audit was asked for, beside the problem and the points."""
+
+    epsilon: float
+    seed: int
+    samples: int
+    like: Array | None
+    name: str | None
+    progress: bool | None
+    time_limit: float | None
+
+    def name_of(self, problem: Any) -> str:
+        """What the problem is called."""
+        return self.name or type(problem).__name__
+
+
+def _audit(
+    problem: BilevelProblem,
+    x: Array | None,
+    y: Array | None,
+    asked: _Asked,
+    findings: list[Finding],
+) -> Audit:
+    epsilon, seed, samples, like, _, progress, time_limit = asked
     if isinstance(problem, type):
         raise TypeError(f"problem must be an object, got the class {problem.__name__}")
     check_problem(problem)
@@ -77,27 +130,32 @@ def audit(
     if x.ndim != 1:
         raise ValueError(f"x must be one point of shape (d_x,), got {tuple(x.shape)}")
     start = to_host(x).astype(float), to_host(y).astype(float)
-    oracle = Oracle(problem, x, seed, samples)
+    oracle = Oracle(problem, x, seed, samples, time_limit)
+    from tqdm import tqdm
+
     hidden = None if progress is None else not progress
     with tqdm(total=PARTS, unit="part", leave=False, delay=2, disable=hidden) as bar:
-        findings, constants = _findings(oracle, start, normals, bar)
+        constants = _findings(oracle, start, normals, bar, findings)
     schedule = None
     if constants is not None:
         bound = max(constants.l_f0, 1e-12)  # a gradient bound is positive
         schedule = schedules.accbo(constants, epsilon=epsilon, gradient_bound=bound)
-    return Audit(name or type(problem).__name__, tuple(findings), constants, schedule)
+    return Audit(clean(asked.name_of(problem)), tuple(findings), constants, schedule)
 
 
 def _findings(
-    oracle: Oracle, start: Point, normals: Normals, bar: tqdm
-) -> tuple[list[Finding], Constants | None]:
-    """All findings; the contract's alone where it is broken. No constants without μ > 0."""
+    oracle: Oracle, start: Point, normals: Normals, bar: tqdm, findings: list[Finding]
+) -> Constants | None:
+    """All findings, into ``findings``; the contract's alone where it is broken.
+
+    Gives the constants, and none without μ > 0.
+    """
     x, y = start
     many = [np.vstack((a, a + normals((BATCH - 1, a.size)))) for a in start]
-    findings = contract(oracle, Rows(many[0], many[1], normals((BATCH, y.size))))
+    findings += contract(oracle, Rows(many[0], many[1], normals((BATCH, y.size))))
     bar.update()
     if any(finding.verdict == FAILS for finding in findings):
-        return findings, None
+        return None
     points = [start, *((x + normals(x.shape), y + normals(y.shape)) for _ in range(2))]
     findings += derivatives(oracle, points, normals) + products(oracle, points, normals)
     bar.update()
@@ -124,7 +182,7 @@ def _findings(
 
     found = curvature(seen, drawn)
     if found.mu <= flat(oracle) * found.largest:
-        return findings, None
+        return None
     constants = Constants(
         mu=found.mu,
         l_g1=found.l_g1,
@@ -136,7 +194,8 @@ def _findings(
         L_y1=fits["y"].l1,
         l_f0=slope.figures["l_f0"],
     )
-    return findings + _declared(oracle, start, constants), constants
+    findings += _declared(oracle, start, constants)
+    return constants
 
 
 def _walk(oracle: Oracle, start: Point, rough: Curvature) -> tuple[Points, list[Finding]]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from accbo._arrays import (
     Array,
@@ -17,6 +16,8 @@ from accbo._arrays import (
     to_host,
     unit_roundoff,
 )
+from accbo._blame import described
+from accbo._foreign import ForeignError, LateError, foreign
 from accbo.problem import LAWS, BilevelProblem, Noise, NoiseFields
 from accbo.sampling import NO_NOISE, probe_normals
 
@@ -60,9 +61,18 @@ class Oracle:
 
     ``like`` shows the namespace, dtype and device that the problem works in. ``expected`` says
     for which methods ``sample=None`` works; ``mean`` averages draws for the others.
+    ``time_limit`` is in seconds a call.
     """
 
-    def __init__(self, problem: BilevelProblem, like: Array, seed: int, samples: int) -> None:
+    def __init__(
+        self,
+        problem: BilevelProblem,
+        like: Array,
+        seed: int,
+        samples: int,
+        time_limit: float | None = None,
+    ) -> None:
+        self.time_limit = time_limit
         self.problem, self.like, self.seed, self.samples = problem, like, seed, samples
         self.sizes = {"x": problem.d_x, "y": problem.d_y}
         self.expected: dict[str, bool] = {}
@@ -109,15 +119,21 @@ class Oracle:
         """The method's own answer; raises ``AuditError`` unless it is an array of its shape."""
         given = (x, y) if v is None else (x, y, v)
         at = f"x of shape {tuple(x.shape)} and y of shape {tuple(y.shape)}"
+        how = "" if sample is not None else " with sample=None"
         try:
-            with np.errstate(all="ignore"):
+            with foreign(f"{method}{how}", self.time_limit), np.errstate(all="ignore"):
                 answer = getattr(self.problem, method)(*given, sample)
-        except Exception as error:
-            text = " ".join(str(error).split())[:200]
-            how = "" if sample is not None else " with sample=None"
-            raise OracleRaisedError(
-                f"{method}{how} raised {type(error).__name__}: {text} (for {at})"
-            ) from error
+        except (ForeignError, NotImplementedError) as error:
+            # what ends a process is no way to say that sample=None is not supported
+            plain = isinstance(error.__cause__ or error, Exception)
+            late = isinstance(error, LateError)
+            text = (
+                str(error)
+                if isinstance(error, ForeignError)
+                else f"{method}{how} raised {described(error)}"
+            )
+            refusal = OracleRaisedError if plain and not late else AuditError
+            raise refusal(f"{text} (for {at})") from error
         shaped = METHODS[method].shaped
         wanted = tuple(x.shape[:-1]) + ((self.sizes[shaped],) if shaped else ())
         if not wanted and isinstance(answer, float | np.generic):
@@ -232,6 +248,8 @@ def _rarest(noise: Noise) -> float:
 
 
 def _latin(noise: Noise, count: int, normals: Normals) -> np.ndarray:
+    from scipy.special import ndtr, ndtri  # late: dear to import
+
     shape = (count, *noise.shape)
     slices = np.argsort(normals(shape), axis=0)  # a random permutation for every coordinate
     u = (slices + ndtr(normals(shape))) / count

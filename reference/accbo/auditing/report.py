@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from accbo._printable import cleaned
 from accbo.algorithms import AccBO
 from accbo.auditing.finding import FAILS, HOLDS, UNTOLD, Finding
 from accbo.problem import Constants
@@ -21,17 +22,22 @@ class Audit:
     """What an audit found; ``schedule`` is None where μ or the contract left none to propose.
 
     ``constants`` are estimates from within: the true μ is no larger, the others no smaller.
+    ``stopped`` says why it is not all that there is to find, where something cut it short.
     """
 
     name: str
     findings: tuple[Finding, ...]
     constants: Constants | None
     schedule: Schedule[AccBO] | None
+    stopped: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0: no assumption fails, 1: one does."""
-        return int(any(finding.verdict == FAILS for finding in self.findings))
+        """0: no assumption fails, 1: one does, 2: cut short, or nothing could be told."""
+        verdicts = {finding.verdict for finding in self.findings}
+        if FAILS in verdicts:
+            return 1
+        return 2 if self.stopped or HOLDS not in verdicts else 0
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -48,6 +54,7 @@ class Audit:
     def text(self) -> str:
         """The audit as printed: what fails first, then what cannot be told."""
         lines = [self._verdict()]
+        lines += [f"stopped: {self.stopped}"] if self.stopped else []
         for verdict in (FAILS, UNTOLD, HOLDS):
             for finding in self.findings:
                 if finding.verdict == verdict:
@@ -62,15 +69,18 @@ class Audit:
             "format": FORMAT,
             "problem": self.name,
             "applies": self.exit_code == 0,
+            "stopped": self.stopped,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
             "constants": constants,
             "schedule": schedule,
         }
-        return json.dumps(_finite(whole), indent=1, allow_nan=False) + "\n"
+        return json.dumps(cleaned(_finite(whole)), indent=1, allow_nan=False) + "\n"
 
     def _verdict(self) -> str:
         if self.failed:
             return f"{self.name}: the theory does not apply; fails: {', '.join(self.failed)}"
+        if self.exit_code:
+            return f"{self.name}: could not run"
         open_ones = sum(finding.verdict == UNTOLD for finding in self.findings)
         rest = f"; {open_ones} assumptions cannot be told" if open_ones else ""
         return f"{self.name}: no assumption of the theory fails{rest}"

@@ -1,18 +1,10 @@
 """The correctness oracle: is an implementation of AccBO right, and if not, where?"""
 
-from accbo.conformance.adapter import factors, from_function, rows
-from accbo.conformance.check import check, parametrize
-from accbo.conformance.faults import FAULTS
-from accbo.conformance.report import Check, ConformanceError, Report
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "FAULTS",
-    "Check",
-    "ConformanceError",
-    "Report",
-    "check",
-    "factors",
-    "from_function",
-    "parametrize",
-    "rows",
-]
+from accbo._late import names_late
+
+if TYPE_CHECKING:
+    from accbo.conformance._exports import *  # noqa: F403
+else:
+    names_late(__name__, shadowed=("check",))

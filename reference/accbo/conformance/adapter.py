@@ -21,6 +21,7 @@ from typing import Any
 
 from accbo._arrays import row
 from accbo._arrays import rows as count_rows
+from accbo._foreign import read
 from accbo.conformance.variants import term_rows
 
 CONVENTIONS = {
@@ -96,12 +97,13 @@ def from_function(
     made.namespace, made.batched, made.conventions = namespace, batched, dict(conventions or {})
     made.algorithm = algorithm
     made.__name__ = getattr(step, "__name__", "step")
+    made.__wrapped__ = step  # where the user's own code is
     return made
 
 
 def covered(factory: Any) -> dict[str, tuple[str, ...]]:
     """The conventions a factory covers; raises ``ValueError`` for one that does not exist."""
-    declared = getattr(factory, "conventions", None) or {}
+    declared = read(factory, "conventions") or {}
     if not isinstance(declared, Mapping):
         raise ValueError(f"factory.conventions must be a mapping, got {declared!r}")
     found = dict(CONVENTIONS)

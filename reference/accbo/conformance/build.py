@@ -10,22 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import multiprocessing
-import os
-import shutil
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from accbo.conformance.atomic import write
+from accbo._pieces.engine import carried_out
+from accbo._pieces.files import write
+from accbo._pieces.kept import Kept, Work, cache_folder
 from accbo.conformance.generate import make, make_known
-from accbo.conformance.groups import Group, groups, problems
+from accbo.conformance.group import Group, problems
+from accbo.conformance.groups import groups
 from accbo.conformance.known import known_answers, known_problems
 from accbo.conformance.method_groups import method_groups, other_methods
 from accbo.conformance.vector import (
@@ -36,10 +35,12 @@ from accbo.conformance.vector import (
     encode_problem,
     expect_method,
     file_of,
+    folder_of,
+    read,
 )
 
 PACKAGE = Path(__file__).parents[1]
-FOLDER = PACKAGE / "conformance" / "vectors"
+FOLDER = folder_of(SET)
 KNOWN = "known-answer"
 # figures of a float64 estimate, rounded: the last of them may differ on another machine
 ESTIMATES = ("tolerance", "difficulty")
@@ -57,19 +58,24 @@ def generate(
     """Make all vectors of ``method`` and write them into ``folder``, or only compare with it.
 
     Returns, one line each, what differs from ``folder``'s files (``check``), else nothing.
-    Raises ``KeyboardInterrupt`` when stopped; what was finished is kept in ``work``.
+    Raises ``KeyboardInterrupt`` when stopped; what was finished is kept in ``work``. Raises
+    ``CheckpointError`` where that cannot be used, or another process is at work there, and
+    ``WorkerError`` where a process died.
     """
     if method != ACCBO:
         return _generate_other(folder, expect_method(method, other_methods()), check)
-    work = work or work_folder()
-    work.mkdir(parents=True, exist_ok=True)
-    found = documents(_made(work, jobs))
-    differing = _compare(folder, found) if check else []
-    if not check:
-        folder.mkdir(parents=True, exist_ok=True)
-        for family, document in found.items():
-            write(folder / f"{family}.json", text(document))
-    shutil.rmtree(work, ignore_errors=True)
+    kept = Kept(work or work_folder(), "group of vectors")
+    kept.start({"sources": _sources()}, resume=True)
+    try:
+        found = documents(_made(kept, jobs))
+        differing = _compare(folder, found) if check else []
+        if not check:
+            folder.mkdir(parents=True, exist_ok=True)
+            for family, document in found.items():
+                write(folder / f"{family}.json", text(document))
+        kept.finish()
+    finally:
+        kept.close()
     return differing
 
 
@@ -99,13 +105,17 @@ def other_document(method: str) -> dict[str, Any]:
 
 def work_folder() -> Path:
     """Where unfinished work waits, one folder for each state of the sources."""
+    return cache_folder(f"vectors-{_sources()}")
+
+
+def _sources() -> str:
+    """A digest of the sources and versions that the vectors are made by."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.read_bytes())
     versions = [metadata.version(name) for name in ("numpy", "mpmath", "mparray")]
     digest.update(repr((sys.version, versions)).encode())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "accbo" / f"vectors-{digest.hexdigest()[:16]}"
+    return digest.hexdigest()[:16]
 
 
 # --- making -----------------------------------------------------------------------------------
@@ -128,49 +138,35 @@ def _by_slug() -> dict[str, Group]:
     return {group.slug: group for group in groups()}
 
 
-def _made(work: Path, jobs: int) -> dict[str, list[dict[str, Any]]]:
+def _made(kept: Kept, jobs: int) -> dict[str, list[dict[str, Any]]]:
     """Every unit, in the order of the set."""
-    sizes = units()
-    made = {slug: kept for slug in sizes if (kept := _kept(work / f"{slug}.json")) is not None}
-    missing = [slug for slug in sizes if slug not in made]
-    done = sum(sizes[slug] for slug in made)
-    with tqdm(total=sum(sizes.values()), initial=done, unit="vector", desc="vectors") as bar:
-        for slug, vectors in _run(missing, jobs):
-            write(work / f"{slug}.json", json.dumps(vectors))
-            made[slug] = vectors
-            bar.update(sizes[slug])
+    sizes, sources = units(), _sources()
+    works = {
+        slug: Work(slug, {"set": SET, "slug": slug, "sources": sources}, make_unit, (slug,), fits=f)
+        for slug in sizes
+        for f in [partial(_expect_unit, slug)]
+    }
+    made = {}
+    with tqdm(total=sum(sizes.values()), unit="vector", desc="vectors") as bar:
+        for done in carried_out(list(works.values()), jobs, kept=kept):
+            made[done.work.name] = done.value
+            bar.update(sizes[done.work.name])
     return {slug: made[slug] for slug in sizes}
 
 
-def _run(slugs: list[str], jobs: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Units as they become ready."""
-    if jobs <= 1 or len(slugs) <= 1:
-        for slug in slugs:
-            yield slug, make_unit(slug)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_worker) as pool:
-        futures = {pool.submit(make_unit, slug): slug for slug in slugs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _worker() -> None:
-    """Ctrl-C goes to every process of the terminal; only the parent acts on it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _kept(path: Path) -> list[dict[str, Any]] | None:
-    """What an earlier run finished; nothing where it is not readable."""
-    try:
-        kept: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return kept
+def _expect_unit(slug: str, value: Any) -> None:
+    """Raise unless ``value`` are the vectors of a unit, each one that can be read."""
+    names = (
+        [answer.slug for answer in known_answers()]
+        if slug == KNOWN
+        else [str(number) for number in range(_by_slug()[slug].count)]
+    )
+    every = {**known_problems(), **problems()}
+    if not isinstance(value, list) or [v["id"] for v in value] != [f"{slug}/{n}" for n in names]:
+        raise ValueError(f"these are not the vectors of {slug}")
+    json.dumps(value, allow_nan=False)  # which refuses what is not finite
+    for vector in value:
+        read(vector, every)
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -125,7 +125,10 @@ def norms(array: Array) -> np.ndarray:
     Powers of two are taken out first: the square of 1e-200 underflows, its norm does not.
     """
     values = as_host(array)
-    exponent = np.frexp(np.max(np.abs(values), axis=-1, initial=0.0))[1]
+    size = np.max(np.abs(values), axis=-1, initial=0.0)
+    if np.all((size == 0) | ((size > 1e-100) & (size < 1e100))):  # the same bits without
+        return np.sqrt(np.sum(values * values, axis=-1))
+    exponent = np.frexp(size)[1]
     scaled = np.ldexp(values, -exponent[..., None])
     return np.ldexp(np.linalg.norm(scaled, axis=-1), exponent)
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from accbo._foreign import read
+from accbo._limits import Limit, TooLong, at_most
 from accbo.conformance.judge import check as check_one
 from accbo.conformance.judge import judge
 from accbo.conformance.methods import declared
 from accbo.conformance.namespaces import like
 from accbo.conformance.observation import Observation, fits
 from accbo.conformance.observe import TIME_LIMIT, Runner
-from accbo.conformance.report import FAIL, PASS, SKIP, Check, ConformanceError, Report
+from accbo.conformance.report import ERROR, FAIL, PASS, SKIP, Check, ConformanceError, Report
 from accbo.conformance.vector import ACCBO, SET, Vector, load
 
-TROUBLES = 25  # in a row from the first check on: then nothing will come of it
+COMPARED = "something was compared"
 
 
 def check(
@@ -30,6 +35,7 @@ def check(
     fast: bool = False,
     cases: int = SET,
     time_limit: float | None = TIME_LIMIT,
+    limit_total: float | None = None,
     progress: bool = False,
     name: str = "",
 ) -> Report:
@@ -39,40 +45,89 @@ def check(
     ``namespace`` is that of the arrays it takes, ``factory.namespace`` or NumPy by default.
     ``expected_failures`` maps names of checks to reasons and is strict. ``callback`` sees every
     check as it is made. ``fast`` runs a part of the set, ``cases`` an older set. ``time_limit``
-    is in seconds a call. Raises ``ConformanceError`` where something departs, unless ``on_fail``
-    is ``"return"``; ``ValueError`` or ``TypeError`` for arguments that make no sense, such as an
+    is in seconds a call, ``limit_total`` for all of them: what was judged until then is in the
+    report. Raises ``ConformanceError`` where something departs or could not run, unless
+    ``on_fail`` is ``"return"``; ``ForeignError`` where the factory cannot be asked what it
+    covers; ``ValueError`` or ``TypeError`` for arguments that make no sense, such as an
     algorithm that is not known;
     ``NamespaceError`` where the namespace cannot be used.
     """
     if on_fail not in ("raise", "return"):
         raise ValueError(f"on_fail must be 'raise' or 'return', got {on_fail!r}")
-    namespace = namespace or getattr(factory, "namespace", None) or "numpy"
+    namespace = namespace_of(factory, namespace)
     like(namespace)  # a clear error now, not one a case
     runner = Runner(factory, namespace, time_limit)
     algorithm = declared(factory, algorithm)
     vectors = select(cases, fast, algorithm)
     name = name or getattr(factory, "__name__", type(factory).__name__)
-    observations = []
-    for one in _observed(runner, vectors, progress):
-        observations.append(one)
-        if callback is not None:
-            callback(check_one(one))
-    contract = list(_contract(runner, vectors))
-    for made in contract if callback is not None else ():
-        callback(made)  # type: ignore[misc]
+    found = _Found()
+    with at_most(limit_total) as limit:
+        try:
+            _look(runner, vectors, found, callback, progress, limit)
+        except TooLong as late:
+            if late.limit is not limit:
+                raise
+            found.stopped = f"the limit of {limit_total:g} s for all cases was used up"
     report = judge(
-        observations,
+        found.observations,
         implementation=name,
         namespace=namespace,
         cases=cases,
         tier="fast" if fast else "full",
         expected_failures=expected_failures,
-        contract=contract,
+        contract=found.contract,
         reproduce=_reproduce(name, algorithm) if ":" in name else "",
+        stopped=found.stopped,
     )
     if on_fail == "raise" and not report.conforms:
         raise ConformanceError(report)
     return report
+
+
+@dataclasses.dataclass
+class _Found:
+    """What was seen so far; ``stopped`` says why it is not all."""
+
+    observations: list[Observation] = dataclasses.field(default_factory=list)
+    contract: list[Check] = dataclasses.field(default_factory=list)
+    stopped: str = ""
+
+
+def _look(
+    runner: Runner,
+    vectors: Sequence[Vector],
+    found: _Found,
+    callback: Callable[[Check], Any] | None,
+    progress: bool,
+    limit: Limit | None,
+) -> None:
+    """Run ``vectors`` and the contract's checks into ``found``."""
+
+    def expect_time() -> None:
+        if limit is not None and not limit.left:  # where no signal comes
+            raise TooLong(limit)
+
+    bar = tqdm(vectors, desc="cases", unit="case", delay=1, disable=not progress, leave=False)
+    with contextlib.closing(bar):
+        for vector in bar:
+            for one in runner.observe(vector):
+                found.observations.append(one)
+                if callback is not None:
+                    callback(check_one(one))
+                expect_time()
+            if runner.ended:
+                found.stopped = f"{runner.ended}; the others were not tried"
+                return
+    for made in _contract(runner, vectors):
+        found.contract.append(made)
+        if callback is not None:
+            callback(made)
+        expect_time()
+
+
+def namespace_of(factory: Any, namespace: str | None = None) -> str:
+    """The arrays that a factory takes: ``namespace``, its own ``namespace``, or NumPy's."""
+    return namespace or str(read(factory, "namespace") or "numpy")
 
 
 def _reproduce(name: str, algorithm: str) -> str:
@@ -83,19 +138,6 @@ def _reproduce(name: str, algorithm: str) -> str:
 def select(cases: int = SET, fast: bool = False, algorithm: str = ACCBO) -> tuple[Vector, ...]:
     """The vectors of an algorithm's set, or of its fast tier."""
     return tuple(vector for vector in load(cases, algorithm) if vector.fast or not fast)
-
-
-def _observed(runner: Runner, vectors: Sequence[Vector], progress: bool) -> Iterator[Observation]:
-    bar = tqdm(vectors, desc="cases", unit="case", delay=1, disable=not progress, leave=False)
-    troubles = seen = 0
-    for vector in bar:
-        for one in runner.observe(vector):
-            yield one
-            seen += not one.missing
-            troubles += bool(one.trouble) and not one.states
-        if seen == troubles >= TROUBLES:
-            bar.close()
-            return
 
 
 # --- what is asked beyond the numbers -------------------------------------------------------
@@ -111,15 +153,16 @@ def _contract(runner: Runner, vectors: Sequence[Vector]) -> Iterator[Check]:
             if not one.missing:
                 yield _same_twice(runner, one)
                 break
-    if not hasattr(runner.factory, "start"):
+    if not runner.starts:
         yield Check("start", SKIP, trouble="start: not covered (the factory has no start)")
 
 
 def _same_twice(runner: Runner, first: Observation) -> Check:
     name = f"deterministic ({first.name})"
     second = runner.run(first.vector, first.mode)
-    if first.trouble or second.trouble:
-        return Check(name, FAIL, trouble=first.trouble or second.trouble)
+    trouble = first if first.trouble else second
+    if trouble.trouble:
+        return Check(name, ERROR if trouble.crashed else FAIL, trouble=trouble.trouble)
     gap = fits([dict(state) for state in first.states], second)
     if gap <= 1:
         return Check(name, PASS)
@@ -142,18 +185,75 @@ def named_checks(
     namespace: str | None = None,
     fast: bool = False,
     cases: int = SET,
+    time_limit: float | None = TIME_LIMIT,
+    limit_total: float | None = None,
 ) -> Iterator[tuple[str, Callable[[], Check]]]:
-    """The name of every check, and the function that makes it."""
-    namespace = namespace or getattr(factory, "namespace", None) or "numpy"
-    runner = Runner(factory, namespace)
+    """The name of every check, and the function that makes it.
+
+    ``limit_total`` counts from the first one on, in the process that makes it. The last check is
+    that there was something to compare at all: tests that are all skipped look green.
+    """
+    runner = Runner(factory, namespace_of(factory, namespace), time_limit)
     vectors = select(cases, fast, declared(factory, algorithm))
+    within = _Within(limit_total)
 
     def make(vector: Vector, mode: str) -> Callable[[], Check]:
-        return lambda: check_one(runner.run(vector, mode))
+        name = Observation(vector, mode, ()).name
+        return lambda: within(name, lambda: check_one(runner.run(vector, mode)))
 
     for vector in vectors:
         for mode in runner.modes(vector):
             yield Observation(vector, mode, ()).name, make(vector, mode)
+    yield COMPARED, lambda: within(COMPARED, lambda: _compared(runner, vectors))
+
+
+class _Within:
+    """All checks of one factory share a limit, from the first one on."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._limit: Limit | None = None
+
+    def __call__(self, name: str, make: Callable[[], Check]) -> Check:
+        if self._seconds is None:
+            return make()
+        if self._limit is None:
+            self._limit = Limit(self._seconds, time.monotonic() + self._seconds)
+        why = f"not judged: the limit of {self._seconds:g} s for all cases was used up"
+        if not self._limit.left:
+            return Check(name, ERROR, trouble=why)
+        with at_most(self._limit.left) as limit:
+            try:
+                return make()
+            except TooLong as late:
+                if late.limit is not limit:
+                    raise
+                return Check(name, ERROR, trouble=why)
+
+
+def _compared(runner: Runner, vectors: Sequence[Vector]) -> Check:
+    """Whether some case is covered; the first that is ends the search."""
+    reason = "no case"
+    for vector in vectors:
+        for mode in runner.modes(vector):
+            one = runner.run(vector, mode)
+            if not one.missing:
+                return dataclasses.replace(check_one(one), name=COMPARED)
+            reason = one.missing
+    return Check(COMPARED, ERROR, trouble=f"nothing was compared: {reason}")
+
+
+def settle(found: Check) -> None:
+    """Skip the running test where ``found`` is not covered, and fail it unless it passed.
+
+    Not by ``assert``, which Python leaves out under -O.
+    """
+    import pytest
+
+    if found.status == SKIP:
+        pytest.skip(found.trouble)
+    if found.status != PASS:
+        raise AssertionError(found.message)
 
 
 def parametrize(
@@ -164,28 +264,31 @@ def parametrize(
     fast: bool = False,
     cases: int = SET,
     expected_failures: Mapping[str, str] | None = None,
+    time_limit: float | None = TIME_LIMIT,
+    limit_total: float | None = None,
 ) -> Any:
     """A pytest decorator: the test gets ``check``, one function a case, and calls it.
 
     ``check()`` raises ``AssertionError`` with the departure, or skips what is not covered.
+    ``time_limit`` and ``limit_total`` are those of ``check``.
     """
     import pytest
 
     expected = dict(expected_failures or {})
 
     def case(name: str, make: Callable[[], Check]) -> Any:
-        def run() -> None:
-            found = make()
-            if found.status == SKIP:
-                pytest.skip(found.trouble)
-            assert found.status == PASS, found.message
-
         reason = expected.pop(name, None)
         marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason is not None else []
-        return pytest.param(run, id=name, marks=marks)
+        return pytest.param(lambda: settle(make()), id=name, marks=marks)
 
     offered = named_checks(
-        factory, algorithm=algorithm, namespace=namespace, fast=fast, cases=cases
+        factory,
+        algorithm=algorithm,
+        namespace=namespace,
+        fast=fast,
+        cases=cases,
+        time_limit=time_limit,
+        limit_total=limit_total,
     )
     made = [case(name, run) for name, run in offered]
     if expected:

@@ -149,6 +149,8 @@ def _attempts(
 
 def short(observation: Observation) -> Observation:
     """As much of an observation as is replayed."""
+    if len(observation.states) <= LONGEST:
+        return observation  # with its departures, which are known
     return dataclasses.replace(observation, states=observation.states[:LONGEST])
 
 

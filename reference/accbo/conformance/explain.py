@@ -68,8 +68,8 @@ def _gradient(
     yield f"h at the {name} point", grad_x - cross
 
 
-def explain(runner: Runner, vector: Vector, step: int) -> str:
-    """A table of iteration ``step`` of ``vector``: the reference's numbers, and hers."""
+def explain(runner: Runner, vector: Vector, step: int) -> tuple[str, str]:
+    """A table of iteration ``step`` of ``vector``, the reference beside hers; and her trouble."""
     last = vector.first_iteration + len(vector.expected) - 1
     first = vector.first_iteration if vector.kind == "step" else 1
     if not first <= step <= last:
@@ -100,7 +100,7 @@ def explain(runner: Runner, vector: Vector, step: int) -> str:
     hidden = [name for name in right if name not in hers]
     if hidden:
         lines += ["", "state() may hold any of these names beside its fields, to be shown here"]
-    return "\n".join(lines)
+    return "\n".join(lines), trouble
 
 
 def _rows(name: str, value: np.ndarray, hers: Mapping[str, np.ndarray]) -> Iterator[str]:

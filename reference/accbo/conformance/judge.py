@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from accbo._printable import clean
 from accbo.conformance.diagnosis import Diagnosis, diagnose
 from accbo.conformance.method_diagnosis import diagnose_method
 from accbo.conformance.observation import Observation, departs, departures
 from accbo.conformance.report import (
     CONVENTION,
+    ERROR,
     EXPECTED,
     FAIL,
     PASS,
@@ -32,36 +34,37 @@ def judge(
     expected_failures: Mapping[str, str] | None = None,
     contract: Sequence[Check] = (),
     reproduce: str = "",
+    stopped: str = "",
 ) -> Report:
-    """The report on ``observations``.
+    """The report on ``observations``; ``stopped`` says why they are not all.
 
     ``contract`` are checks that are no comparison with a vector. ``expected_failures`` maps names
     of checks to reasons; one that passes fails. ``reproduce`` is a command with ``{id}`` in it.
     Raises ``ValueError`` for an expected failure whose name no check has.
     """
     checks = [*contract, *(check(one, reproduce) for one in observations)]
+    broken = any(found.status == ERROR for found in checks)
     failing = [found for found in checks if found.status == FAIL]
     method = observations[0].vector.method if observations else ACCBO
     search = diagnose if method == ACCBO else diagnose_method
     diagnosis = search(observations) if failing else NOTHING
-    if diagnosis.convention and not any(found.trouble for found in failing):
+    if diagnosis.convention and not broken and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
     return Report(
-        implementation=implementation,
+        implementation=clean(implementation),
         algorithm=method,
-        namespace=namespace,
+        namespace=clean(namespace),
         cases=cases,
         tier=tier,
-        checks=tuple(_expect(checks, expected_failures or {})),
+        checks=tuple(_expect(checks, expected_failures or {}, bool(stopped))),
         diagnosis=diagnosis,
         not_shown=_not_shown(observations),
-        ran=not failing
-        or any(one.states or not one.crashed for one in observations if not one.missing),
+        stopped=stopped,
     )
 
 
 def check(observation: Observation, reproduce: str = "") -> Check:
-    """The check that one observation is."""
+    """The check that one observation is: a departure counts, whatever came after it."""
     name, command = observation.name, reproduce.format(id=observation.name)
     if observation.missing:
         return Check(name, SKIP, trouble=observation.missing)
@@ -69,7 +72,9 @@ def check(observation: Observation, reproduce: str = "") -> Check:
     if found is None and not observation.trouble and not observation.notes:
         return Check(name, PASS)
     trouble = "; ".join(filter(None, (observation.trouble, *observation.notes)))
-    return Check(name, FAIL, departure=found, trouble=trouble, reproduce=command)
+    departs_here = found is not None or bool(observation.notes) or not observation.crashed
+    status = FAIL if departs_here else ERROR
+    return Check(name, status, departure=found, trouble=trouble, reproduce=command)
 
 
 def _renamed(found: Check, old: str, new: str) -> Check:
@@ -78,10 +83,10 @@ def _renamed(found: Check, old: str, new: str) -> Check:
     return Check(found.name, new, found.departure, found.trouble, found.reproduce)
 
 
-def _expect(checks: Sequence[Check], expected: Mapping[str, str]) -> list[Check]:
+def _expect(checks: Sequence[Check], expected: Mapping[str, str], stopped: bool) -> list[Check]:
     names = {found.name for found in checks}
     unknown = [name for name in expected if name not in names]
-    if unknown:
+    if unknown and not stopped:
         raise ValueError(f"expected_failures names checks that do not exist: {unknown}")
     made = []
     for found in checks:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accbo._foreign import read
 from accbo.conformance.catalogues import (
     borep,
     masoba,
@@ -223,5 +224,5 @@ def known(name: str) -> str:
 
 def declared(factory: Any, name: str | None = None) -> str:
     """The algorithm that a factory is to be held to: ``name``, its own ``algorithm``, or AccBO."""
-    own = getattr(factory, "algorithm", None)
+    own = read(factory, "algorithm")
     return known(name or (own if isinstance(own, str) else ACCBO))

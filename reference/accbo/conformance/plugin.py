@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options, in a group of their own."""
+    """The options, in a group of their own, and a key of pytest's configuration for each."""
     group = parser.getgroup("accbo", "AccBO conformance")
     group.addoption(
         "--accbo-conform",
@@ -18,13 +18,65 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="hold this implementation of AccBO to the reference, one test a case",
     )
+    group.addoption(
+        "--accbo-algorithm", metavar="NAME", help="what it implements, its own word by default"
+    )
+    group.addoption("--accbo-cases", metavar="N", help="the set of cases, the newest by default")
     group.addoption("--accbo-namespace", metavar="NAME", help="arrays the factory takes")
     group.addoption("--accbo-fast", action="store_true", help="the fast tier of the cases")
+    group.addoption(
+        "--accbo-limit-total",
+        metavar="S",
+        help="seconds for all cases of an implementation, in each process; those left over fail",
+    )
+    for option in group.options:
+        name = option.names()[0]
+        kind: Any = {"--accbo-conform": "linelist", "--accbo-fast": "bool"}.get(name, "string")
+        parser.addini(name[2:].replace("-", "_"), f"as {name}", type=kind)
+
+
+class _Options(NamedTuple):
+    """What was asked for: on the command line, else in the configuration."""
+
+    conform: list[str]
+    algorithm: str | None
+    cases: int | None
+    namespace: str | None
+    fast: bool
+    limit_total: float | None
+
+
+def _options(config: pytest.Config) -> _Options:
+    """Raises ``pytest.UsageError`` for a number that is none."""
+
+    def given(name: str) -> Any:
+        name = f"accbo_{name}"
+        return config.getoption(name) or config.getini(name)
+
+    def number(name: str, kind: type, wanted: str) -> Any:
+        text = given(name)
+        try:
+            value = kind(text) if text else None
+        except ValueError:
+            value = 0
+        if value is None or 0 < value < float("inf"):
+            return value
+        shown = f"--accbo-{name.replace('_', '-')}"
+        raise pytest.UsageError(f"{shown} must be {wanted}, got {text}")
+
+    return _Options(
+        conform=given("conform"),
+        algorithm=given("algorithm") or None,
+        cases=number("cases", int, "the number of a set"),
+        namespace=given("namespace") or None,
+        fast=bool(given("fast")),
+        limit_total=number("limit_total", float, "seconds above 0"),
+    )
 
 
 def pytest_collection(session: pytest.Session) -> None:
     """Say what is wrong before anything is collected."""
-    for target in session.config.getoption("--accbo-conform"):
+    for target in _options(session.config).conform:
         _load(target)
 
 
@@ -32,7 +84,7 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Add one item a check behind the collected tests."""
-    for target in config.getoption("--accbo-conform"):
+    for target in _options(config).conform:
         items.extend(_Implementation.from_parent(session, name=target).collect())
 
 
@@ -40,14 +92,24 @@ class _Implementation(pytest.Collector):
     """All checks of one factory."""
 
     def collect(self) -> Iterator[pytest.Item]:
+        from accbo._foreign import ForeignError
         from accbo.conformance.check import named_checks
+        from accbo.conformance.vector import SET
 
-        options = self.config.option
+        options = _options(self.config)
         offered = named_checks(
-            _load(self.name), namespace=options.accbo_namespace, fast=options.accbo_fast
+            _load(self.name),
+            algorithm=options.algorithm,
+            namespace=options.namespace,
+            fast=options.fast,
+            cases=SET if options.cases is None else options.cases,
+            limit_total=options.limit_total,
         )
-        for name, make in offered:
-            yield _Case.from_parent(self, name=name, make=make)
+        try:
+            for name, make in offered:
+                yield _Case.from_parent(self, name=name, make=make)
+        except (ValueError, ForeignError, RuntimeError) as error:
+            raise pytest.UsageError(f"--accbo-conform {self.name}: {error}") from None
 
 
 class _Case(pytest.Item):
@@ -58,14 +120,10 @@ class _Case(pytest.Item):
         self.make = make
 
     def runtest(self) -> None:
-        """Skip what is not covered, fail what departs."""
-        from accbo.conformance.report import PASS, SKIP
+        """Skip what is not covered, fail what departs or could not run."""
+        from accbo.conformance.check import settle
 
-        found = self.make()
-        if found.status == SKIP:
-            pytest.skip(found.trouble)
-        if found.status != PASS:
-            raise AssertionError(found.message)
+        settle(self.make())
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
         """The departure alone: the traceback would be ours."""

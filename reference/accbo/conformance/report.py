@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+from accbo._printable import clean, cleaned
 from accbo.conformance.diagnosis import Diagnosis
 from accbo.conformance.methods import catalogue
 from accbo.conformance.observation import Departure
 from accbo.conformance.vector import ACCBO
 
 FORMAT = "accbo-report/1"
-PASS, FAIL, SKIP = "pass", "fail", "not covered"
+PASS, FAIL, SKIP, ERROR = "pass", "fail", "not covered", "could not run"
 CONVENTION = "other convention"
 EXPECTED, UNEXPECTED = "expected failure", "unexpected pass"
 _UNNAMED = "no mistake of the catalogue, and no two of them, reproduce these numbers"
@@ -43,7 +45,7 @@ class Check:
         """Why it did not pass."""
         found = self.departure
         if self.trouble or found is None:
-            return self.trouble
+            return clean(self.trouble)
         where = ", ".join(map(str, found.element))
         return (
             f"after iteration {found.iteration}, {found.quantity} is off by {found.error:.3g} "
@@ -71,17 +73,17 @@ class Report:
     diagnosis: Diagnosis
     not_shown: tuple[str, ...] = ()
     tier: str = "full"
-    ran: bool = True  # not only exceptions and time limits
+    stopped: str = ""  # why not all checks were made
     algorithm: str = ACCBO
 
     @property
     def exit_code(self) -> int:
         """0 conforms, 1 departs, 2 could not run."""
         statuses = self.counts
-        if not self.ran:
-            return 2
         if statuses[FAIL] or statuses[UNEXPECTED]:
             return 1
+        if statuses[ERROR] or self.stopped:
+            return 2
         return 0 if statuses[PASS] or statuses[CONVENTION] else 2
 
     @property
@@ -104,8 +106,8 @@ class Report:
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """The checks that failed."""
-        return tuple(check for check in self.checks if check.status in (FAIL, UNEXPECTED))
+        """The checks that failed, or could not run."""
+        return tuple(check for check in self.checks if check.status in (FAIL, UNEXPECTED, ERROR))
 
     @property
     def names(self) -> tuple[tuple[str, ...], ...]:
@@ -126,8 +128,11 @@ class Report:
         if self.not_shown:
             lines.append(f"not shown by state(), so not compared: {', '.join(self.not_shown)}")
         lines += _not_covered(self.checks)
+        lines += _could_not_run(self.checks)
+        if self.stopped:
+            lines += ["", f"stopped: {self.stopped}"]
         lines += _diagnosed(self)
-        failed = self.failed
+        failed = [check for check in self.failed if check.status != ERROR]
         if failed:
             lines += ["", "what failed first:"]
             for check in failed[:limit]:
@@ -163,35 +168,41 @@ class Report:
             "named_iterations": named.iterations if named else None,
             "offending": list(self.offending),
             "remark": self.diagnosis.remark,
+            "stopped": self.stopped,
             "not_shown": list(self.not_shown),
             "checks": [_check_dict(check) for check in self.checks],
         }
 
     def json(self) -> str:
         """The report as JSON; what is not finite is a string."""
-        return json.dumps(self.as_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        return (
+            json.dumps(cleaned(self.as_dict()), ensure_ascii=False, indent=1, allow_nan=False)
+            + "\n"
+        )
 
     def junit(self) -> str:
         """The report as JUnit XML."""
-        failures = str(len(self.failed))
+        failures = str(self.counts[FAIL] + self.counts[UNEXPECTED])
         skipped = str(self.counts[SKIP] + self.counts[EXPECTED])
         suite = ElementTree.Element(
             "testsuite",
             name="accbo conform",
             tests=str(len(self.checks)),
             failures=failures,
-            errors="0",
+            errors=str(self.counts[ERROR]),
             skipped=skipped,
         )
         for check in self.checks:
             case = ElementTree.SubElement(
-                suite, "testcase", classname=_xml(self.implementation), name=_xml(check.name)
+                suite, "testcase", classname=clean(self.implementation), name=clean(check.name)
             )
             if check.status in (FAIL, UNEXPECTED):
-                failure = ElementTree.SubElement(case, "failure", message=_xml(check.message))
-                failure.text = _xml(check.reproduce)
+                failure = ElementTree.SubElement(case, "failure", message=check.message)
+                failure.text = clean(check.reproduce)
+            elif check.status == ERROR:
+                ElementTree.SubElement(case, "error", message=check.message)
             elif check.status in (SKIP, EXPECTED):
-                ElementTree.SubElement(case, "skipped", message=_xml(check.message))
+                ElementTree.SubElement(case, "skipped", message=check.message)
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
@@ -227,7 +238,7 @@ def _diagnosed(report: Report) -> list[str]:
     lines: list[str] = []
     if found.named:
         lines += ["", *named_text(found.named, report.algorithm)]
-    elif report.counts[FAIL]:
+    elif any(check.status == FAIL and check.departure for check in report.checks):
         lines += ["", _UNNAMED if report.algorithm == ACCBO else _UNNAMED_METHOD]
     if found.offending:
         what = ", ".join(found.offending)
@@ -237,8 +248,21 @@ def _diagnosed(report: Report) -> list[str]:
     return lines
 
 
+def _could_not_run(checks: Sequence[Check]) -> list[str]:
+    """Each thing that went wrong once, though it went wrong in many checks."""
+    kinds: dict[str, list[Check]] = {}
+    for check in checks:
+        if check.status == ERROR:
+            kinds.setdefault(re.sub(r"\d+", "#", check.message), []).append(check)
+    lines = [""] if kinds else []
+    for alike in kinds.values():
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        lines.append(f"could not run {alike[0].name}{others}: {alike[0].message}")
+    return lines
+
+
 def _not_covered(checks: Sequence[Check]) -> list[str]:
-    reasons = Counter(check.trouble for check in checks if check.status == SKIP)
+    reasons = Counter(check.message for check in checks if check.status == SKIP)
     return [f"{number} checks: {reason}" for reason, number in reasons.items()]
 
 
@@ -258,8 +282,3 @@ def _check_dict(check: Check) -> dict[str, Any]:
 
 def _finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _xml(text: str) -> str:
-    """``text`` without the control characters that XML cannot hold."""
-    return "".join(c if c in "\t\n" or ord(c) >= 32 else " " for c in text)

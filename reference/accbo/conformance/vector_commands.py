@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import BrokenExecutor
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accbo.conformance.atomic import write
+from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
+from accbo._pieces.workers import WorkerError
+from accbo._printable import one_line
 from accbo.conformance.methods import METHODS, catalogue, known
-from accbo.conformance.vector import ACCBO, OTHERS, SET, Vector, load
-
-OK, DIFFERS, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
+from accbo.conformance.proof import commands as proof_commands
+from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
 
 
 def add_commands(commands: Any) -> None:
@@ -30,6 +30,7 @@ def add_commands(commands: Any) -> None:
     _add_path(inner)
     _add_schema(inner)
     _add_lint(inner)
+    proof_commands.add_command(inner)
     _add_generate(inner)
 
 
@@ -41,8 +42,8 @@ def _add_verify(commands: Any) -> None:
         epilog="`accbo vectors page` says how results are written",
     )
     parser.add_argument("results", metavar="RESULTS.json")
-    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--junit", metavar="FILE", help="write the report as JUnit XML")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
     parser.set_defaults(run=_verify)
 
 
@@ -62,6 +63,7 @@ def _add_page(commands: Any) -> None:
 
 def _add_path(commands: Any) -> None:
     parser = commands.add_parser("path", help="print the folder that the vectors are in")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_path)
 
 
@@ -83,10 +85,12 @@ def _add_lint(commands: Any) -> None:
     parser = commands.add_parser(
         "lint",
         help="check files of vectors",
-        description="Check files of vectors beyond their schema. Exit code 0: nothing to say, "
-        "1: something is wrong, 2: a file cannot be read.",
+        description="Check files of vectors beyond their schema, and prove their numbers. Exit "
+        "code 0: nothing to say, 1: something is wrong, 2: a file cannot be read. Takes "
+        "pip install 'accbo[prove]'.",
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_lint)
 
 
@@ -122,15 +126,30 @@ def _jobs(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """A positive number of seconds, for an option."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {text}")
+    return value
+
+
 # --- what they do -----------------------------------------------------------------------------
 
 
 def folder() -> Path:
-    """Where the package keeps its vectors."""
-    return Path(str(resources.files("accbo.conformance"))) / "vectors"
+    """Where the package keeps the vectors of the newest set."""
+    return folder_of(SET)
 
 
-def _verify(options: argparse.Namespace) -> int:
+def answer(report: Any, options: argparse.Namespace) -> Answer:
+    """What a report says, and the files that were asked for."""
+    files = ((options.json, report.json), (options.junit, report.junit))
+    written = tuple((path, text()) for path, text in files if path is not None)
+    return Answer(report.exit_code, report.text(), written)
+
+
+def _verify(options: argparse.Namespace) -> Answer:
     from accbo.conformance.judge import judge
 
     try:
@@ -138,25 +157,24 @@ def _verify(options: argparse.Namespace) -> int:
     except ImportError as error:
         return _lacks(error)
     results = files.read_results(options.results)
-    report = judge(
-        files.observations(results), implementation=results.implementation, cases=results.set
-    )
-    print(report.text())
-    for path, text in ((options.json, report.json), (options.junit, report.junit)):
-        if path:
-            write(Path(path), text())
-    return int(report.exit_code)
+    observations = files.observations(results)
+    report = judge(observations, implementation=results.implementation, cases=results.set)
+    found = answer(report, options)
+    digits = "" if report.conforms else files.digits_hint(observations)
+    return replace(found, text=f"{found.text}\n\nfirst: {digits}") if digits else found
 
 
-def _list(options: argparse.Namespace) -> int:
+def _list(options: argparse.Namespace) -> Answer:
     method = known(options.algorithm or ACCBO)
     if options.fault is not None and options.fault not in catalogue(method):
         which = "" if method == ACCBO else f" --algorithm {method}"
         raise ValueError(f"there is no fault {options.fault!r}; accbo faults{which} lists them")
-    for vector in load(options.set, method):
-        if options.fault in (None, *vector.flags) and (vector.fast or not options.fast):
-            print(_line(vector))
-    return OK
+    lines = [
+        _line(vector)
+        for vector in load(options.set, method)
+        if options.fault in (None, *vector.flags) and (vector.fast or not options.fast)
+    ]
+    return Answer(OK, "\n".join(lines))
 
 
 def _line(vector: Vector) -> str:
@@ -169,42 +187,38 @@ def _line(vector: Vector) -> str:
     return f"{vector.id:44} {vector.kind:10} {vector.dtype} {size:5} {choice:38} {tier}".rstrip()
 
 
-def _page(_: argparse.Namespace) -> int:
-    print((folder().parent / "VECTORS.md").read_text(encoding="utf-8"), end="")
-    return OK
+def _page(_: argparse.Namespace) -> Answer:
+    return Answer(OK, (folder().parent / "VECTORS.md").read_text(encoding="utf-8").rstrip("\n"))
 
 
-def _path(_: argparse.Namespace) -> int:
-    print(folder())
-    return OK
+def _path(options: argparse.Namespace) -> Answer:
+    return Answer(OK, str(folder_of(options.set)))
 
 
-def _schema(options: argparse.Namespace) -> int:
+def _schema(options: argparse.Namespace) -> Answer:
     try:
         from accbo.conformance.records import SCHEMAS, schema
     except ImportError as error:
         return _lacks(error)
     if not options.write:
-        print(schema(f"{options.what}.schema.json"), end="")
-        return OK
-    for name in SCHEMAS:
-        write(folder().parent / name, schema(name))
-    return OK
+        return Answer(OK, schema(f"{options.what}.schema.json").rstrip("\n"))
+    return Answer(OK, files=tuple((folder().parent / name, schema(name)) for name in SCHEMAS))
 
 
-def _lint(options: argparse.Namespace) -> int:
+def _lint(options: argparse.Namespace) -> Answer:
     try:
-        from accbo.conformance.files import lint
+        from accbo.conformance.lint import lint
     except ImportError as error:
         return _lacks(error)
-    shipped = [*sorted(folder().glob("*.json")), *sorted(folder().glob(f"{OTHERS}/*.json"))]
-    paths = options.files or shipped
+    paths = options.files or set_files(options.set)
     found = lint(paths, whole=not options.files)
-    print("\n".join(found) if found else f"nothing to say about {len(paths)} files")
-    return DIFFERS if found else OK
+    if not paths:
+        return Answer(COULD_NOT_RUN, complaint="accbo: there are no files of vectors to look at")
+    said = "\n".join(map(one_line, found)) or f"nothing to say about {len(paths)} files"
+    return Answer(DEPARTS if found else OK, said)
 
 
-def _generate(options: argparse.Namespace) -> int:
+def _generate(options: argparse.Namespace) -> Answer:
     try:
         from accbo.conformance.build import generate
     except ImportError as error:
@@ -215,20 +229,18 @@ def _generate(options: argparse.Namespace) -> int:
         differing = generate(place, check=options.check, jobs=options.jobs, method=method)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenExecutor:
-        print("accbo: a process died; the same command goes on from here", file=sys.stderr)
-        return COULD_NOT_RUN
+        raise
+    except WorkerError as error:
+        return Answer(COULD_NOT_RUN, complaint=f"accbo: {error}; the same command does")
     except ImportError as error:  # MPArray is asked for late
         return _lacks(error)
-    print("\n".join(differing) if differing else f"{place}: {_outcome(options.check)}")
-    return DIFFERS if differing else OK
+    said = "\n".join(differing) or f"{place}: {_outcome(options.check)}"
+    return Answer(DEPARTS if differing else OK, said)
 
 
 def _outcome(check: bool) -> str:
     return "as the generator makes it" if check else "written"
 
 
-def _lacks(error: ImportError) -> int:
-    print(f"accbo: {error}", file=sys.stderr)
-    return COULD_NOT_RUN
+def _lacks(error: ImportError) -> Answer:
+    return Answer(COULD_NOT_RUN, complaint=f"accbo: {error}")

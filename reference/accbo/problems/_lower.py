@@ -9,6 +9,7 @@ import numpy as np
 from accbo._arrays import Array, asarray, dot, matvec, rmatvec, to_host
 from accbo.problem import NoiseFields, Sample
 from accbo.problems._noise import LowerNoise, UpperNoise
+from accbo.rounding import spectral_rounding
 from accbo.sampling import random_matrix, random_rotation
 
 
@@ -117,7 +118,8 @@ def check_lower(
     if c.ndim != 2 or c.shape[0] != h.shape[0]:
         raise ValueError(f"coupling must be (d_y, d_x) with d_y = {len(h)}, got {c.shape}")
     eigenvalues = np.linalg.eigvalsh(h)
-    if not eigenvalues[0] > noise.curvature:
+    rounding = spectral_rounding(len(h)) * float(eigenvalues[-1])
+    if not eigenvalues[0] - noise.curvature > rounding:
         raise ValueError(
             f"the smallest eigenvalue of hessian, {eigenvalues[0]:.6g}, must exceed the noise in "
             f"its curvature, {noise.curvature:.6g}: every realisation must be strongly convex"

@@ -23,8 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
-import scipy.stats
 
 from accbo._arrays import (
     Array,
@@ -368,6 +366,8 @@ def add_rows(values: Array, tokens: Array, count: int) -> Array:
     flat = xp.reshape(_apart(tokens, lead, count), (-1,))
     rows = xp.reshape(values, (-1, width))
     if isinstance(rows, np.ndarray):
+        import scipy.sparse  # late: dear to import
+
         ends, ones = np.arange(len(rows) + 1), np.ones(len(rows), rows.dtype)
         summed = scipy.sparse.csc_array((ones, flat, ends), shape=(total, len(rows))) @ rows
     elif is_jax(rows):
@@ -524,7 +524,9 @@ def auc(scores: Any, labels: Any) -> Any:
     bad = positive.size - good
     if not (good and bad):
         raise ValueError(f"AUC needs both classes, got {good} positive and {bad} negative labels")
-    ranks = scipy.stats.rankdata(scores, axis=-1)
+    from scipy.stats import rankdata  # late: dear to import
+
+    ranks = rankdata(scores, axis=-1)
     return (np.sum(ranks[..., positive], axis=-1) - good * (good + 1) / 2) / (good * bad)
 
 

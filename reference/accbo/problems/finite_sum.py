@@ -30,6 +30,7 @@ from accbo._arrays import (
 )
 from accbo.problem import Constants, Noise, NoiseFields, Sample
 from accbo.problems._lower import check_finite
+from accbo.rounding import ceiling
 from accbo.sampling import random_matrix
 
 # s = σ' ≤ ¼, and max |σ''| = 1/(6√3)
@@ -155,7 +156,7 @@ class FiniteSum:
         inverse = np.linalg.inv(extra + self.lower_ridge * np.eye(self.d_y))
         k = float(np.linalg.norm(extra, 2))
         contraction = max(k / (self.lower_ridge + k), 0.1)
-        steps = math.ceil(-math.log(10) / math.log(contraction))
+        steps = ceiling(-math.log(10) / math.log(contraction))
         object.__setattr__(self, "inverse", asarray(inverse, self.lower_features))
         object.__setattr__(self, "steps_per_digit", steps)
 

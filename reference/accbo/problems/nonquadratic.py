@@ -38,6 +38,7 @@ from accbo.problems._lower import (
     lower_matrices,
 )
 from accbo.problems._noise import LowerNoise, UpperNoise
+from accbo.rounding import ceiling
 from accbo.sampling import random_matrix
 
 
@@ -82,7 +83,7 @@ class NonQuadratic(QuadraticLower):
             object.__setattr__(self, "inverse", asarray(np.linalg.inv(matrix), self.hessian))
         if self.steps_per_digit is None:
             contraction = self.strength / (mu + self.strength)
-            steps = math.ceil(-math.log(10) / math.log(contraction))
+            steps = ceiling(-math.log(10) / math.log(contraction))
             object.__setattr__(self, "steps_per_digit", steps)
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize
 
 from accbo import data
 from accbo.problems._softmax import LARGEST_CURVATURE, cross_entropy, one_hot
@@ -95,6 +94,8 @@ def components(features: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 def trained(problem: HyperCleaning, x: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     """y*(x), by SciPy's L-BFGS from ``start``, or from 0."""
+    from scipy.optimize import minimize  # late: dear to import
+
     found = minimize(
         lambda y: (float(problem.lower(x, y)), problem.grad_y_lower(x, y)),
         np.zeros(problem.d_y) if start is None else start,

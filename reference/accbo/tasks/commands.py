@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accbo.conformance.atomic import write
+from accbo._exit import DEPARTS, OK, Answer
+from accbo._pieces.kept import Kept
+from accbo._pieces.workers import WorkerError
 from accbo.tasks import pictures, summary
 from accbo.tasks.methods import METHODS
 from accbo.tasks.registry import TASKS, task_named
-from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, references_of
+from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, kept_runs, references_of
 from accbo.tasks.task import Task, TaskError
 
-OK, DIVERGED = 0, 1
+DIVERGED = DEPARTS
 
 
 def add_commands(commands: Any) -> None:
@@ -68,14 +72,12 @@ def _count(text: str) -> int:
     return number
 
 
-def _list(_: argparse.Namespace) -> int:
-    for task in TASKS.values():
-        print(f"{task.name:16} {task.about}\n{'':16} {task.data}")
-    print(f"\nmethods: {', '.join(METHODS)}")
-    return OK
+def _list(_: argparse.Namespace) -> Answer:
+    lines = [f"{task.name:16} {task.about}\n{'':16} {task.data}" for task in TASKS.values()]
+    return Answer(OK, "\n".join([*lines, "", f"methods: {', '.join(METHODS)}"]))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Answer:
     names = list(TASKS) if options.task == ["all"] else dict.fromkeys(options.task)
     tasks = [task_named(name) for name in names]
     chosen = options.algorithm or METHODS
@@ -87,14 +89,29 @@ def _run(options: argparse.Namespace) -> int:
         Plan(task.name, methods, options.budget or task.budget, options.seeds, options.backend)
         for task in tasks
     ]
-    folders = [_cache() / f"run-{plan.digest}" for plan in plans]
-    for folder in folders:
-        if not options.resume:
-            _clear(folder)
-        _make(folder)
+    with contextlib.ExitStack() as stack:
+        kept = [_opened(stack, plan, options.resume) for plan in plans]
+        answer = _run_all(options, tasks, plans, kept)
+        return replace(answer, closing=stack.pop_all().close)  # what is kept, until all is written
+
+
+def _opened(stack: contextlib.ExitStack, plan: Plan, resume: bool) -> Kept:
+    """Where the finished runs of ``plan`` wait, for this process alone until it leaves."""
+    kept = kept_runs(plan, tell=lambda text: print(f"accbo: {text}", file=sys.stderr))
+    try:
+        kept.start(plan.given, resume)
+    except OSError as error:
+        raise TaskError(f"cannot make the folder {kept.folder}: {error.strerror}") from None
+    stack.callback(kept.close)
+    return kept
+
+
+def _run_all(
+    options: argparse.Namespace, tasks: Sequence[Task], plans: Sequence[Plan], kept: Sequence[Kept]
+) -> Answer:
     codes, documents = [], {}
-    for task, plan, folder in zip(tasks, plans, folders, strict=True):
-        outcome = _compare(plan, folder, options.jobs)
+    for task, plan, runs in zip(tasks, plans, kept, strict=True):
+        outcome = _compare(plan, runs, options.jobs)
         references = references_of(plan)
         if len(tasks) > 1:
             print(f"\n{task.name}, {plan.budget} oracle calls")
@@ -105,20 +122,26 @@ def _run(options: argparse.Namespace) -> int:
             folder = _page_folder(options, task, len(tasks))
             print(f"report: {pictures.write_page(folder, page)}")
         codes.append(_code(outcome))
+    files: tuple[tuple[Path, str], ...] = ()
     if options.json is not None:
         content = documents if len(tasks) > 1 else documents[tasks[0].name]
-        write(options.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    for folder in folders:  # not before all is written: a stopped run goes on from what is there
-        _clear(folder)
-    return max(codes)
+        files = ((options.json, json.dumps(content, indent=1, allow_nan=False) + "\n"),)
+
+    def tidy() -> None:  # not before all is written: a stopped run goes on from what is there
+        for runs in kept:
+            runs.finish()
+
+    return Answer(max(codes), files=files, afterwards=tidy)
 
 
-def _compare(plan: Plan, folder: Path, jobs: int) -> Outcome:
+def _compare(plan: Plan, kept: Kept, jobs: int) -> Outcome:
     try:
-        return compare(plan, folder, jobs)
+        return compare(plan, kept, jobs)
     except KeyboardInterrupt:
         print("stopped; --resume goes on from here", file=sys.stderr)
         raise
+    except WorkerError as error:
+        raise TaskError(str(error)) from None
 
 
 def _check_outputs(options: argparse.Namespace, tasks: Sequence[Task]) -> None:
@@ -175,14 +198,3 @@ def _command(options: argparse.Namespace, plan: Plan) -> str:
     backend = "" if plan.backend == "numpy" else f" --backend {plan.backend}"
     size = f"--budget {plan.budget} --seeds {plan.seeds}"
     return f"accbo run {plan.task}{chosen} {size}{backend}"
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "accbo"
-
-
-def _clear(folder: Path) -> None:
-    if folder.is_dir():
-        for path in folder.glob("*.json"):
-            path.unlink()
-        folder.rmdir()

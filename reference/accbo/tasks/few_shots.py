@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize
 
 from accbo import data
 from accbo.problems.meta_learning import (
@@ -107,6 +106,8 @@ def _accuracy(new: Episodes, ridge: float) -> float:
         value = -np.sum(new.support_targets * (scores - np.log(total))) / count
         slope = np.swapaxes(new.support_features, -1, -2) @ (chances / total - new.support_targets)
         return float(value + ridge / 2 * flat @ flat), (slope / count + ridge * heads).reshape(-1)
+
+    from scipy.optimize import minimize  # late: dear to import
 
     found = minimize(loss, np.zeros(int(np.prod(shape))), jac=True, method="L-BFGS-B")
     scores = new.query_features @ found.x.reshape(shape)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize
 
 from accbo import data
 from accbo.problems.hyperparameters import Hyperparameters
@@ -82,6 +81,8 @@ def uncorrelated(features: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 def minimum(problem: Hyperparameters, x: np.ndarray) -> np.ndarray:
     """The x in [−8, 4]^d where SciPy finds Φ least, from ``x`` and from equal penalties."""
+    from scipy.optimize import minimize  # late: dear to import
+
     starts = [np.clip(x, -8, 4), *(np.full(problem.d_x, level) for level in (-4.0, -1.0, 1.0))]
     found = [
         minimize(

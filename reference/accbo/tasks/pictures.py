@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from accbo.conformance.atomic import write
+from accbo._pieces.files import write
 from accbo.tasks.summary import LEVEL, finished, table
 from accbo.tasks.sweep import Outcome, instance_of
 from accbo.tasks.task import Task, TaskError
@@ -104,6 +103,8 @@ def _curve(
     mean, colour = np.mean(values, axis=0), f"C{number}"
     axes.plot(at, mean, label=method, color=colour, linestyle=("-", "--", ":")[number % 3])
     if len(good) > 1:
+        from scipy import stats  # late: dear to import
+
         factor = stats.t.isf((1 - LEVEL) / 2, len(good) - 1) / np.sqrt(len(good))
         half = factor * np.std(values, axis=0, ddof=1)
         axes.fill_between(at, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)

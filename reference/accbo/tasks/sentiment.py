@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize
 
 from accbo import data
 from accbo.problems import _text
@@ -94,6 +93,8 @@ def regression(features: np.ndarray, labels: np.ndarray, ridge: float) -> np.nda
         value = np.mean(np.logaddexp(0.0, -margins)) + ridge / 2 * w @ w
         slope = -(labels / (1 + np.exp(margins))) @ features / len(labels)
         return float(value), slope + ridge * w
+
+    from scipy.optimize import minimize  # late: dear to import
 
     found = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
     return np.asarray(found.x)

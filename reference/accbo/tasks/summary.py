@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from accbo.tasks.methods import GRID, build, first_gradient
 from accbo.tasks.sweep import FORMAT, Outcome, instance_of
@@ -22,6 +21,8 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, math.nan
+    from scipy import stats  # late: dear to import
+
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return mean, float(stats.t.isf((1 - LEVEL) / 2, len(values) - 1)) * error
 

@@ -2,7 +2,7 @@
 
 The search runs on seed 0 and looks at the validation score alone; the chosen trial is run on
 seeds 1 … N, each a draw of the data, of the start and of the samples, and reads the test set at
-its end. A finished run is a file of its own, so that a sweep that was stopped goes on.
+its end. A finished run is a piece of its own, so that a sweep that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import contextlib
 import functools
 import hashlib
 import json
-import multiprocessing
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,12 +19,14 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from accbo._arrays import Array
-from accbo.conformance.atomic import write
+from accbo._pieces.engine import carried_out
+from accbo._pieces.kept import Kept, Work, cache_folder
+from accbo._pieces.versions import accbo_version
 from accbo.conformance.namespaces import like
 from accbo.tasks.methods import GRID
 from accbo.tasks.registry import task_named
-from accbo.tasks.task import Instance, TaskError
-from accbo.tasks.trial import Curve, steps_for, train
+from accbo.tasks.task import Instance
+from accbo.tasks.trial import Curve, check_curve, steps_for, train
 
 FORMAT = "accbo-run/2"
 BACKENDS = ("numpy", "torch", "jax")
@@ -47,8 +46,13 @@ class Plan:
     @property
     def digest(self) -> str:
         """Of everything that decides the numbers."""
-        text = json.dumps([FORMAT, asdict(self), GRID], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.given, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Everything that decides the numbers, as JSON values."""
+        grid = [trial._asdict() for trial in GRID]
+        return {"accbo": accbo_version(), "format": FORMAT, **asdict(self), "grid": grid}
 
 
 class Piece(NamedTuple):
@@ -64,7 +68,13 @@ class Piece(NamedTuple):
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.task}-{self.method}-{self.trial}-{self.seed}-{self.budget}.json"
+        return f"{self.task}-{self.method}-{self.trial}-{self.seed}-{self.budget}"
+
+    @property
+    def work(self) -> Work:
+        """The run for the engine; its value is a curve as JSON values."""
+        key = {"format": FORMAT, **self._asdict(), "trial of": GRID[self.trial]._asdict()}
+        return Work(self.name, key, run_piece, (self,), fits=functools.partial(expect_curve, self))
 
 
 class Outcome(NamedTuple):
@@ -76,13 +86,17 @@ class Outcome(NamedTuple):
     finals: dict[str, list[Curve]]
 
 
-def compare(plan: Plan, folder: Path, jobs: int, progress: bool | None = None) -> Outcome:
-    """Run ``plan``, going on from what ``folder`` holds.
+def kept_runs(plan: Plan, folder: Path | None = None, tell: Any = None) -> Kept:
+    """Where the finished runs of ``plan`` wait; by default in the user's cache."""
+    return Kept(folder or cache_folder(f"run-{plan.digest}"), "run of a task", tell)
 
-    Raises ``TaskError`` before anything is run where a budget is too small; ``KeyboardInterrupt``
-    leaves the finished runs in ``folder``.
+
+def compare(plan: Plan, kept: Kept, jobs: int, progress: bool | None = None) -> Outcome:
+    """Run ``plan``, going on from what is ``kept``.
+
+    Raises ``TaskError`` before anything is run where a budget is too small, ``CheckpointError`` for
+    a kept run that cannot be used; ``KeyboardInterrupt`` leaves the finished runs where they are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     check_budget(plan)
     total = len(plan.methods) * (plan.trials + plan.seeds)
     with tqdm(
@@ -93,7 +107,7 @@ def compare(plan: Plan, folder: Path, jobs: int, progress: bool | None = None) -
             for method in plan.methods
             for trial in range(plan.trials)
         ]
-        found = dict(_all(searched, folder, jobs, bar))
+        found = dict(_all(searched, kept, jobs, bar))
         score = instance_of(plan.task, 0).score
         search = {m: [found[p] for p in searched if p.method == m] for m in plan.methods}
         chosen = {method: best(curves, score) for method, curves in search.items()}
@@ -102,7 +116,7 @@ def compare(plan: Plan, folder: Path, jobs: int, progress: bool | None = None) -
             for method in plan.methods
             for seed in range(1, plan.seeds + 1)
         ]
-        done = dict(_all(finals, folder, jobs, bar))
+        done = dict(_all(finals, kept, jobs, bar))
     return Outcome(
         plan, search, chosen, {m: [done[p] for p in finals if p.method == m] for m in plan.methods}
     )
@@ -111,7 +125,7 @@ def compare(plan: Plan, folder: Path, jobs: int, progress: bool | None = None) -
 def check_budget(plan: Plan) -> None:
     """Raise ``TaskError`` for the first method whose start the budget does not pay for."""
     for method in plan.methods:
-        steps_for(method, instance_of(plan.task, 0), plan.budget)
+        _steps(method, plan.task, plan.budget)
 
 
 def best(curves: Sequence[Curve], score: str) -> int:
@@ -136,12 +150,26 @@ def references_of(plan: Plan) -> dict[str, list[float]]:
     return {name: [values[name] for values in found] for name in found[0]}
 
 
-def run_piece(piece: Piece) -> Curve:
-    """One run of the sweep."""
+def run_piece(piece: Piece) -> dict[str, Any]:
+    """One run of the sweep: its curve as JSON values."""
     instance, trial = instance_of(piece.task, piece.seed), GRID[piece.trial]
     shown = array_of(piece.backend)
     budget, seed = piece.budget, piece.seed
-    return train(piece.method, instance, trial, budget, seed, test=seed > 0, like=shown)
+    curve = train(piece.method, instance, trial, budget, seed, test=seed > 0, like=shown)
+    return curve._asdict()
+
+
+def expect_curve(piece: Piece, value: Any) -> None:
+    """Raise ``ValueError`` unless ``value`` can be the curve of ``piece``."""
+    steps = _steps(piece.method, piece.task, piece.budget)
+    instance = instance_of(piece.task, 0)  # every draw of a task has the sizes and names of this
+    test = list(instance.test) if piece.seed > 0 else []
+    check_curve(value, steps, piece.budget, list(instance.measures), test)
+
+
+@functools.lru_cache(maxsize=64)
+def _steps(method: str, task: str, budget: int) -> int:
+    return steps_for(method, instance_of(task, 0), budget)
 
 
 def array_of(backend: str) -> Array:
@@ -158,49 +186,8 @@ def array_of(backend: str) -> Array:
     return like(backend)
 
 
-def _all(
-    pieces: Sequence[Piece], folder: Path, jobs: int, bar: Any
-) -> Iterator[tuple[Piece, Curve]]:
-    missing = []
-    for piece in pieces:
-        kept = _kept(folder / piece.name)
-        if kept is None:
-            missing.append(piece)
-        else:
-            bar.update(1)
-            yield piece, kept
-    for piece, curve in _run(missing, jobs):
-        write(folder / piece.name, json.dumps(curve._asdict()))
+def _all(pieces: Sequence[Piece], kept: Kept, jobs: int, bar: Any) -> Iterator[tuple[Piece, Curve]]:
+    works = {piece.work: piece for piece in pieces}
+    for done in carried_out(list(works), jobs, kept=kept):
         bar.update(1)
-        yield piece, curve
-
-
-def _run(pieces: Sequence[Piece], jobs: int) -> Iterator[tuple[Piece, Curve]]:
-    if jobs <= 1 or len(pieces) <= 1:
-        for piece in pieces:
-            yield piece, run_piece(piece)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(pieces)), context, initializer=_worker) as pool:
-        futures = {pool.submit(run_piece, piece): piece for piece in pieces}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _worker() -> None:
-    """Ctrl-C goes to every process of the terminal; only the parent acts on it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _kept(path: Path) -> Curve | None:
-    """What an earlier sweep finished; ``None`` where there is nothing."""
-    if not path.exists():
-        return None
-    try:
-        return Curve(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise TaskError(f"{path} is damaged ({error}); delete it, and it is run again") from None
+        yield works[done.work], Curve(**done.value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +38,38 @@ class Curve(NamedTuple):
     test: dict[str, float]
     trouble: str = ""
     best: int = -1
+
+
+def check_curve(
+    value: Any, steps: int, budget: int, measures: Sequence[str], test: Sequence[str]
+) -> None:
+    """Raise ``ValueError`` unless ``value`` is a curve of ``steps`` steps with these measures."""
+    if not isinstance(value, dict) or list(value) != list(Curve._fields):
+        raise ValueError(f"a curve has the fields {', '.join(Curve._fields)}")
+    curve = Curve(**value)
+    if type(curve.steps) is not int or curve.steps != steps or type(curve.trouble) is not str:
+        raise ValueError(f"this run takes {steps} steps, the file says {curve.steps!r}")
+    if not isinstance(curve.measures, dict) or list(curve.measures) != list(measures):
+        raise ValueError(f"the measures are {', '.join(measures)}")
+    points = len(curve.calls) if isinstance(curve.calls, list) else -1
+    for name, values in {"seconds": curve.seconds, **curve.measures}.items():
+        if not isinstance(values, list) or len(values) != points:
+            raise ValueError(f"calls and {name} are no lists of one length")
+        if any(type(each) is not float for each in values):
+            raise ValueError(f"{name} holds what is no number")
+        if not curve.trouble and not all(map(math.isfinite, values)):
+            raise ValueError(f"{name} is not finite, though the run did not diverge")
+    if any(type(each) is not int for each in curve.calls) or curve.calls != sorted(curve.calls):
+        raise ValueError("calls are no rising whole numbers")
+    if points and not 0 < curve.calls[0] <= curve.calls[-1] <= budget:
+        raise ValueError(f"calls lie outside 1 … {budget}")
+    good = not curve.trouble
+    if type(curve.best) is not int or not (0 <= curve.best < points if good else curve.best == -1):
+        raise ValueError(f"the best of {points} points is {curve.best!r}")
+    if not isinstance(curve.test, dict) or list(curve.test) != (list(test) if good else []):
+        raise ValueError("the test measures are others")
+    if not all(type(each) is float for each in curve.test.values()):
+        raise ValueError("a test measure is no number")
 
 
 def steps_for(name: str, instance: Instance, budget: int) -> int:

@@ -1,16 +1,25 @@
-"""Where pieces are computed: in this process, on processes of this machine, or on Dask."""
+"""Where pieces are computed: in this process, on processes of this machine, or on Dask.
+
+The processes end with this one, however it ends.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import ctypes
 import logging
 import multiprocessing
+import multiprocessing.connection
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 PATIENCE = 10  # seconds for a scheduler to answer
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class WorkerError(RuntimeError):
@@ -75,15 +84,24 @@ def result(future: Any) -> Any:
 def _lost(error: BaseException) -> str:
     return (
         f"a worker ended before its work was done ({type(error).__name__}); it was killed, or "
-        "memory ran out. Finished pieces are kept: --resume goes on"
+        "memory ran out. Finished pieces are kept: a run that resumes goes on from them"
     )
+
+
+# --- processes of this machine ----------------------------------------------------------------
+
+
+class _Processes(concurrent.futures.ProcessPoolExecutor):
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        with _interrupts_held():  # submit starts processes, which would die of Ctrl-C while young
+            return super().submit(function, *arguments, **named)
 
 
 @contextlib.contextmanager
 def _processes(jobs: int) -> Iterator[concurrent.futures.Executor]:
     # spawned, not forked: JAX and PyTorch hold threads that a fork would break
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(jobs, context, _ignore_interrupt)
+    pool = _Processes(jobs, context, _begin, (os.getpid(),))
     try:
         yield pool
     except BaseException:
@@ -94,9 +112,50 @@ def _processes(jobs: int) -> Iterator[concurrent.futures.Executor]:
     pool.shutdown()
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C is the parent's to handle; it ends the workers."""
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits; a process that is started meanwhile inherits that until ``_begin``."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(parent: int) -> None:
+    """The first thing that a worker does. Ctrl-C is the parent's to handle; it ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with(parent)
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end as soon as ``parent``, which started it, has ended.
+
+    A thread sees to it everywhere; on Linux the kernel does too, so that not even a long call
+    into C delays it.
+    """
+    started_by = multiprocessing.parent_process()
+    if started_by is not None:
+        ended = started_by.sentinel
+
+        def watch() -> None:
+            multiprocessing.connection.wait([ended])
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True, name="ends with its parent").start()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library: the thread does
+            ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
+
+
+# --- Dask ---------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager

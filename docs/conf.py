@@ -1,0 +1,37 @@
+"""The site, built by Sphinx: ``tox -e docs``. Every warning is an error."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+project = "accbo"
+author = "The accbo maintainers"
+project_copyright = author
+(release,) = re.findall(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "reference" / "accbo" / "__init__.py").read_text(encoding="utf-8"),
+    flags=re.MULTILINE,
+)
+version = release
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+
+# Anchors of headings as GitHub makes them, so that a link works in both places.
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_mock_imports: list[str] = []
+
+html_theme = "furo"
+html_title = f"accbo {release}"
+html_static_path: list[str] = []
+html_show_sphinx = False
+copybutton_prompt_text = "$ "

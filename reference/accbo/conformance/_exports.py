@@ -1,0 +1,18 @@
+"""What ``accbo.conformance`` offers, by name; its ``__init__`` takes it in when first asked."""
+
+from accbo.conformance.adapter import factors, from_function, rows
+from accbo.conformance.check import check, parametrize
+from accbo.conformance.faults import FAULTS
+from accbo.conformance.report import Check, ConformanceError, Report
+
+__all__ = [
+    "FAULTS",
+    "Check",
+    "ConformanceError",
+    "Report",
+    "check",
+    "factors",
+    "from_function",
+    "parametrize",
+    "rows",
+]

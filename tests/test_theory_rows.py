@@ -1,0 +1,247 @@
+"""What a row says: its kind, its allowance, its own false alarm; and how a run is printed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from theory_checks import printed, report, statistics
+from theory_checks.harness import Piece, Settings, Verdict
+from theory_checks.registry import CHECKS
+from theory_checks.statistics import (
+    ALPHA,
+    Finding,
+    at_least,
+    at_most,
+    band_false_alarm,
+    between,
+    diverged,
+    equal_mean,
+    equal_share,
+    equal_variance,
+    exact,
+    near,
+    shown,
+    within_band,
+    within_factor,
+)
+from theory_checks.sweep import run_checks
+
+ROWS = {
+    "equality": exact("q", 1.0, 1.0 + 1e-13, 1e-12),
+    "count": exact("q", 7.0, 7.0, 0.0),
+    "published": exact("q", 0.0404, 0.0403, 5e-3),
+    "mean": equal_mean("q", 0.0, 0.1, 0.1),
+    "variance": equal_variance("q", 2.0, 1.01, 16_000),
+    "step": near("q", 10.0, 11.0, 1.0, "step"),
+    "room": near("q", 1.0, 1.01, 0.03),
+    "band": within_band("q", 1.0, 0.2, 0.92, 0.004),
+    "factor": within_factor("q", 2.0, 1.5, 2.4, 0.01),
+    "least": at_least("q", 1.0, 3.0, 0.1),
+    "most": at_most("q", 1.0, 0.117),
+    "range": between("q", 0.99, 1.0, 0.995),
+    "share": equal_share("q", 210, 4000, 2000, 40_000),
+    "shown": shown("q", 1.846, (1.76, 1.93)),
+}
+KINDS = {
+    "equality": ("equality", "count", "mean", "variance", "share"),
+    "band": ("published", "step", "room", "band", "factor"),
+    "bound": ("least", "most", "range"),
+    "shown": ("shown",),
+}
+
+
+def test_every_row_knows_its_kind_and_its_allowance() -> None:
+    assert {name: row.kind for name, row in ROWS.items()} == {
+        name: kind for kind, names in KINDS.items() for name in names
+    }
+    assert {row.kind for row in ROWS.values()} == set(statistics.KINDS)
+    found = {name: row.allowance for name, row in ROWS.items()}
+    assert found == {
+        "equality": "±1e-12",
+        "count": "equal",
+        "published": "±0.005",
+        "mean": "z ≤ 6.1",
+        "variance": "p ≥ 1e-9",
+        "step": "±1 step",
+        "room": "within 0.03",
+        "band": "within 0.2",
+        "factor": "factor 1.5",
+        "least": "≥ 1",
+        "most": "≤ 1",
+        "range": "0.99 … 1",
+        "share": "p ≥ 1e-9",
+        "shown": "not judged",
+    }
+    assert all(row.passed and row.used <= 1 for row in ROWS.values())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        exact("q", 1.0, 1.1, 1e-12),
+        exact("q", 1.0, math.nan, 1e-12),
+        exact("q", 1.0, math.inf, math.inf),  # its tolerance was made of it
+        equal_mean("q", 0.0, 0.7, 0.1),
+        equal_mean("q", 0.0, math.nan, 0.1),
+        equal_variance("q", 2.0, 1.2, 16_000),
+        near("q", 10.0, 12.0, 1.0, "step"),
+        within_band("q", 1.0, 0.2, 0.81, 0.004),
+        within_factor("q", 2.0, 1.5, 3.1),
+        within_factor("q", 2.0, 1.5, math.inf),
+        within_factor("q", 2.0, 1.5, 0.0),
+        at_least("q", 1.0, 1.1, 0.1),
+        at_most("q", 1.0, 1.117),
+        at_most("q", 1.0, math.nan),
+        between("q", 0.99, 1.0, 1.001),
+        equal_share("q", 400, 4000, 2000, 40_000),
+        equal_share("q", 60, 4000, 2000, 40_000),
+        diverged("q", 3.0),
+    ],
+)
+def test_a_row_that_fails_used_more_than_it_may(row: Finding) -> None:
+    assert not row.passed
+    assert not row.used <= 1
+    assert printed.mark(row) == f"FAIL {row.allowance}"
+    assert not Verdict(None, [row], 0.0).passed
+
+
+def test_what_is_shown_is_never_ok_and_makes_no_verdict() -> None:
+    row = ROWS["shown"]
+    assert not Verdict(None, [row], 0.0).passed  # nothing was judged
+    assert Verdict(None, [row, ROWS["count"]], 0.0).passed
+    assert printed.mark(row) == "shown"
+    assert "ok" not in printed.row(row)
+
+
+def test_no_row_says_exact_and_one_beside_its_prediction_says_band() -> None:
+    for row in ROWS.values():
+        assert "exact" not in printed.row(row)
+    assert ROWS["band"].beside
+    assert printed.mark(ROWS["band"]) == "within band 0.2"
+    inside = within_band("q", 1.0, 0.2, 1.0, 0.004)
+    assert not inside.beside
+    assert printed.mark(inside) == "ok within 0.2"
+
+
+def test_a_long_quantity_has_a_line_of_its_own() -> None:
+    lines = printed.row(exact("x" * 60, 1.0, 1.0, 0.0)).splitlines()
+    assert [len(line) <= 80 for line in lines] == [True, True]
+
+
+# --- false alarms ----------------------------------------------------------------------------
+
+
+def test_without_chance_there_is_no_false_alarm() -> None:
+    for name in ("equality", "count", "published", "step", "room", "most", "range"):
+        assert ROWS[name].false_alarm == 0
+    for name in ("mean", "variance", "share"):
+        assert ROWS[name].false_alarm == ALPHA
+
+
+def test_a_declared_bias_is_taken_and_named() -> None:
+    row = within_band("q", 0.0, 0.25, 0.01, 0.02, 0.99, bias=0.04)
+    assert row.false_alarm == band_false_alarm(0.25, 0.04, 0.02, 0.99)
+    assert "bias of at most 0.04" in row.rule
+
+
+def test_the_chance_that_a_fresh_seed_fails_by_simulation() -> None:
+    """Two seeds scatter by √2 errors: over 20,000 pairs, as often as the first ones say."""
+    generator = np.random.default_rng(0)
+    truth, error, pairs = 0.03, 0.01, 20_000
+    first, second = truth + error * generator.standard_normal((2, pairs))
+    said, failed = [], []
+    for one, other in zip(first, second, strict=True):
+        row = within_band("q", 0.0, 0.07, one, error)
+        if row.passed:
+            said.append(row.false_alarm)
+            failed.append(not within_band("q", 0.0, 0.07, other, error).passed)
+    stated, seen = float(np.mean(said)), float(np.mean(failed))
+    # said lies above seen: near the band the ones that pass are the lucky ones
+    assert seen < stated + 4.9 * math.sqrt(stated / len(said))
+    assert stated < 3 * stats.norm.sf((0.07 - 2.576 * error - truth) / error)
+
+
+def test_a_band_that_failed_says_nothing_about_right_code() -> None:
+    for row in (within_band("q", 0.0, 0.1, 0.2, 0.01), at_least("q", 1.0, 0.9, 0.01)):
+        assert math.isnan(row.false_alarm)
+        verdict = Verdict(SimpleNamespace(), [row, ROWS["mean"]], 0.0)
+        assert math.isnan(verdict.false_alarm)
+        assert "unknown" in printed.alarm([verdict])
+    json.dumps(report._finding(row), allow_nan=False)
+
+
+# --- the first screen ------------------------------------------------------------------------
+
+
+def test_every_check_has_a_line_for_the_first_screen() -> None:
+    for name, check in CHECKS.items():
+        assert 10 <= len(check.IN_WORDS) <= 45, name
+        assert len(f"     {name} does not show {check.NOT_SHOWN}") <= 80, name
+
+
+def _check(rows: list[Finding], name: str = "made_up") -> Any:
+    return SimpleNamespace(
+        NAME=name,
+        CLAIM="c",
+        SOURCE="SPEC 4.1",
+        EFFECT="e",
+        IN_WORDS="a claim",
+        NOT_SHOWN="another",
+        pieces=lambda settings: [Piece(name, (0,), 1.0)],
+        judge=lambda settings, outcomes: rows,
+        power=lambda *_: 1.0,
+    )
+
+
+def test_rows_are_printed_where_something_failed_or_when_asked_for() -> None:
+    good, bad = ROWS["band"], exact("the bad one", 1.0, 2.0, 0.0)
+    check = _check([good, bad])
+    passed, failed = Verdict(check, [good], 0.1), Verdict(check, [good, bad], 0.1)
+    assert printed.summary(passed, Settings(), rows=False).count("\n") == 1
+    assert "within band 0.2" in printed.summary(passed, Settings(), rows=True)
+    text = printed.summary(failed, Settings(), rows=False)
+    assert text.startswith("FAIL a claim")
+    assert "the bad one" in text
+    assert "within band" not in text
+    assert "1 of 2 rows; -v prints all" in text
+    for each in (text, printed.total([passed, failed], 1.0, 2), printed.head()):
+        assert max(map(len, each.splitlines())) <= printed.WIDTH
+
+
+def test_the_total_counts_what_was_judged() -> None:
+    verdict = Verdict(_check(list(ROWS.values())), list(ROWS.values()), 1.5)
+    text = " ".join(printed.total([verdict], 1.0, 1).split())
+    assert "1 of 1 checks passed in 1.0 s, 1.5 core-seconds, 1 process." in text
+    assert "5 equalities, 5 bands, 3 bounds; shown beside them: 1." in text
+
+
+def test_a_verdict_is_told_before_the_next_check_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def measured(settings: Settings, piece: Piece) -> tuple[dict[str, Any], float]:
+        seen.append(f"measured {piece.check}")
+        return {}, 0.0
+
+    monkeypatch.setattr("theory_checks.sweep.measure", measured)
+    checks = [_check([ROWS["count"]], name) for name in ("one", "two")]
+    run_checks(checks, Settings(), each=lambda verdict: seen.append(f"told {verdict.check.NAME}"))
+    assert seen == ["measured one", "told one", "measured two", "told two"]
+
+
+def test_a_count_beyond_a_simulated_quantile_is_beta_binomial() -> None:
+    """By counting orders: of 3 + 2 values, all 10 places of the 2 among the 5 are alike."""
+    seen = [
+        equal_share("q", sum(place < cut for place in places), 2, 1, 3).p_value
+        for places in itertools.combinations(range(5), 2)
+        for cut in [min(set(range(5)) - set(places))]
+    ]
+    # above the largest of the 3: 2 of them once, 1 three times, none six times
+    assert sorted(seen) == pytest.approx([0.2] + [0.8] * 3 + [1.0] * 6)
