@@ -83,10 +83,25 @@ IN_WORDS = "AccBO needs ε⁻³ iterations, its rivals ε⁻⁴"
 NOT_SHOWN = "that no method needs fewer, nor constants other than those declared"
 SOURCE = "SPEC 4.4b"
 EFFECT = "an exponent off by 0.5"
-KILLS: tuple[str, ...] = (
+KILLS = (
     "stale sample",
     "different sample",
     "no correction",
+    "correction without β",
+    "β and 1−β swapped",
+    "old point at (x_{t−1}, ŷ_t)",
+    "old point copied after the step",
+    "two-iterations-old momentum",
+    "norm per block",
+    "no normalisation",
+    "clipping",
+    "samples normalised",
+    "upper gradient leaks",
+    "no averaging",
+    "hypergradient at y",
+    "series from q = 1",
+    "random term without Q",
+    "sign of the implicit term",
 )
 DESIGNATED = "no correction"
 VARIATIONS = ("schedule", "noise", "problem")
