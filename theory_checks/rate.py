@@ -381,11 +381,8 @@ def _judge_rivals(
         at_most("R3 exponent of n(ε), moving average", STEEP, steep, wide, LEVEL),
         at_most("R3 its exponent − AccBO's", 0.0, steep - slope, math.hypot(wide, error), SIX),
     ]
-    for label, name, k in (
-        ("R4", CONSTANT, 3.5),
-        *(("R5", name, 2.5) for name in STALLED),
-    ):
-        mean, spread = mean_error(outcomes[name, k]["mean"])
+    for label, name in (("R4", CONSTANT), *(("R5", name) for name in STALLED)):
+        mean, spread = mean_error(outcomes[name, _powers(settings, name)[-1]]["mean"])
         found.append(at_least(f"{label} μ, {name}", REACHED, mean, spread, FOUR))
     if settings.profile == "full":
         for power in GRID_POWERS:
