@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -13,6 +14,8 @@ import pytest
 from accbo import AccBO, Interrupted, run
 from accbo._ahead import each, spare_core
 from accbo.problems import LowerNoise, UpperNoise, quadratic
+from benchmarks import __main__ as benchmarks
+from benchmarks import environment, tape
 
 ALGORITHM = AccBO(
     lower_step_size=0.1,
@@ -89,3 +92,14 @@ def test_interrupted_in_the_middle_it_ends(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_worker_process_leaves_the_cores_to_the_others() -> None:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         assert not pool.submit(spare_core).result()
+
+
+def test_the_study_of_it_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: Any) -> None:
+    monkeypatch.setattr(environment, "one_thread", lambda: None)  # of this process, for good
+    monkeypatch.setattr(tape, "BLOCKS", 1)
+    path = tmp_path / "tape.json"
+    assert benchmarks.main(["tape", "--size", "3,2", "--rounds", "2", "--json", str(path)]) == 0
+    (row,) = json.loads(path.read_text())["rows"]
+    assert set(row["times"]) == {tape.DRAWING, tape.STEPPING, tape.IN_TURN, tape.AHEAD}
+    assert row["ahead_to_in_turn"] > 0
+    assert "drawn ahead/in turn" in capsys.readouterr().out
