@@ -183,11 +183,12 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
 
 def p_value(samples: np.ndarray, chain: Chain) -> float:
     """That of the claim for independent runs, exact: see Statistic."""
-    finite = np.where(np.isfinite(samples), samples, 0)
+    finite = np.where(np.isfinite(samples), np.floor(samples), 0)
     tails = stats.binom.sf(chain.length - 1, finite, chain.probability)
     each = np.maximum(np.where(np.isfinite(samples), tails, 1.0), 1e-300)
     together = float(stats.chi2.sf(-2 * np.sum(np.log(each)), 2 * len(each)))
-    return min(1.0, 2 * min(together, len(each) * float(np.min(each))))
+    value = 2 * min(together, len(each) * float(np.min(each)))
+    return 1.0 if value >= 1 else value  # a NaN stays one, and passes nothing
 
 
 def _name(kind: str, method: str) -> str:
