@@ -14,6 +14,7 @@ PACKAGE = ROOT / "reference" / "accbo"
 LEVELS = (  # the first pattern that fits counts; files of one level do not import each other
     ("_late", 0),
     ("_arrays", 0),
+    ("_ahead", 0),
     ("_printable", 0),
     ("_limits", 0),
     ("_blame", 1),

@@ -8,9 +8,11 @@ from theory_checks import (
     lower_tracking,
     momentum_variance,
     neumann_bias,
+    noise_floor,
     oracle_calls,
     own_path,
     rate,
+    sample_floor,
     smoothness,
     unbounded_smoothness,
 )
@@ -25,6 +27,8 @@ CHECKS: dict[str, Any] = {
         lower_tracking,
         own_path,
         oracle_calls,
+        noise_floor,
+        sample_floor,
         rate,
     )
 }
