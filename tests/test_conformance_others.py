@@ -301,7 +301,7 @@ def test_the_command_line(how: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     options = [] if how == "slip" else ["--algorithm", "SLIP"]
     out = tmp_path / "report.json"
     assert main(["conform", f"{target}:{how}", *options, "--json", str(out)]) == 0
-    assert "SLIP, case set 1" in capsys.readouterr().out
+    assert "SLIP, case set 2" in capsys.readouterr().out
     assert json.loads(out.read_text())["algorithm"] == "SLIP"
     assert main(["explain", f"{target}:{how}", *options]) == 0
     assert "slip-trajectory-nonquadratic-2x3/0, iteration 1: SLIP" in capsys.readouterr().out

@@ -101,6 +101,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("conformance.files", 10),
     ("conformance.build", 11),
     ("conformance.lint", 12),
+    ("conformance.reflag", 12),
     ("conformance.report", 11),
     ("conformance.explain", 11),
     ("conformance.judge", 12),

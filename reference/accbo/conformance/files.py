@@ -295,6 +295,9 @@ def _document(
         raise VectorError(
             path, where, what, "`accbo vectors schema` prints what the format allows"
         ) from None
+    except UnicodeEncodeError:
+        what = "a name in it holds half a character (a lone surrogate)"
+        raise VectorError(path, "", what, "write names in full characters") from None
     except (RecursionError, OverflowError):
         raise VectorError(path, "", "it is nested too deeply", _DEPTH) from None
     return dict(msgspec.to_builtins(made))

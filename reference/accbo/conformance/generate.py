@@ -248,7 +248,7 @@ def finish(vector: Vector) -> Vector:
         condition=_figures(max(float(np.max(k[name])) for k in K for name in fields)),
         smallest_momentum=_smallest_momentum(vector, expected),
     )
-    return dataclasses.replace(made, flags=_flags(made))
+    return dataclasses.replace(made, flags=flags_of(made))
 
 
 def measured(vector: Vector) -> tuple[dict[str, np.ndarray], ...]:
@@ -388,7 +388,7 @@ def _figures(value: float, up: bool = False, hair: float = HAIR) -> float:
 # --- flags ------------------------------------------------------------------------------------
 
 
-def _flags(vector: Vector) -> tuple[str, ...]:
+def flags_of(vector: Vector) -> tuple[str, ...]:
     """The faults whose plainest variant is seen here, in x, y, ŷ or m, or in any field."""
     found = catalogue(vector.method)
     return tuple(name for name, fault in found.items() if _seen(vector, fault))

@@ -109,6 +109,11 @@ def _add_generate(commands: Any) -> None:
         "--jobs", type=_jobs, default=2, metavar="N", help="processes (default %(default)s)"
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="another place for the files")
+    parser.add_argument(
+        "--flags",
+        action="store_true",
+        help="only the flags of the vectors that are there, after a change of the known mistakes",
+    )
     parser.set_defaults(run=_generate)
 
 
@@ -221,9 +226,14 @@ def _lint(options: argparse.Namespace) -> Answer:
 def _generate(options: argparse.Namespace) -> Answer:
     try:
         from accbo.conformance.build import generate
+        from accbo.conformance.reflag import reflag
     except ImportError as error:
         return _lacks(error)
     place = options.folder or folder()
+    if options.flags:
+        changed = reflag(known(options.algorithm or ACCBO), check=options.check)
+        code = DEPARTS if changed and options.check else OK
+        return Answer(code, "\n".join([*changed, f"{len(changed)} vectors"]))
     try:
         method = known(options.algorithm or ACCBO)
         differing = generate(place, check=options.check, jobs=options.jobs, method=method)
