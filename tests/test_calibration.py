@@ -20,12 +20,12 @@ from theory_checks.statistics import equal_mean, equal_variance, exact
 
 def test_the_command_on_two_laws(tmp_path: Path, capsys: Any) -> None:
     path = tmp_path / "calibration.json"
-    arguments = ["--check", "neumann_bias", "momentum_variance", "--calibrate", "3"]
+    arguments = ["--check", "neumann_bias", "momentum_variance", "--calibrate", "2"]
     assert command.main([*arguments, "--jobs", "1", "--json", str(path)]) == 0
     found = json.loads(path.read_text())["calibration"]
     assert set(found) == {"neumann_bias", "momentum_variance"}
     for each in found.values():
-        assert (each["runs"], each["false_alarms"], each["misses"]) == (3, [], [])
+        assert (each["runs"], each["false_alarms"], each["misses"]) == (2, [], [])
         assert each["false_alarm_promised"] < 1e-7
         assert each["power_promised"] > 0.95
         assert 0 < each["uniform_p"] <= 1

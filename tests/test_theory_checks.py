@@ -20,6 +20,16 @@ from theory_checks.harness import Settings
 from theory_checks.sweep import run_checks
 
 LAWS = (neumann_bias, momentum_variance)
+DRAWN = ((neumann_bias, "DRAWS"), (momentum_variance, "REPLICATES"))
+
+
+@pytest.fixture
+def quarter(monkeypatch):
+    """A quarter of the draws: what is seen in them is seen in all the more."""
+    for law, name in DRAWN:
+        fewer = getattr(law, name)["quick"] // 4
+        monkeypatch.setitem(getattr(law, name), "quick", fewer)
+        monkeypatch.setattr(law, "GROUP", min(law.GROUP, fewer))
 
 
 @pytest.mark.parametrize("check", LAWS, ids=lambda check: check.NAME)
@@ -35,13 +45,13 @@ def test_law_holds(check):
     [(check, fault) for check in LAWS for fault in check.KILLS],
     ids=lambda value: value if isinstance(value, str) else value.NAME,
 )
-def test_law_kills(check, fault):
+def test_law_kills(check, fault, quarter):
     (verdict,) = run_checks([check], Settings(fault=fault))
     assert not verdict.passed
 
 
 @pytest.mark.parametrize("check", LAWS, ids=lambda check: check.NAME)
-def test_other_backend_same_findings(check):
+def test_other_backend_same_findings(check, quarter):
     host, strict = (
         run_checks([check], Settings(backend=backend))[0].findings
         for backend in ("numpy", "strict")
@@ -106,7 +116,7 @@ def test_covariance_of_the_series_by_enumeration():
 # --- the command -----------------------------------------------------------------------------
 
 
-def test_json(tmp_path: Path, capsys):
+def test_json(tmp_path: Path, capsys, quarter):
     target = tmp_path / "out.json"
     arguments = ["--check", "momentum_variance", "--json", str(target), "--jobs", "1"]
     assert command.main([*arguments, "--records", str(tmp_path / "raw")]) == 0
@@ -125,7 +135,7 @@ def test_json(tmp_path: Path, capsys):
         assert curves["error"].shape == (120, 1000, 4)
 
 
-def test_failed_check_exits_1():
+def test_failed_check_exits_1(quarter):
     arguments = ["--check", "momentum_variance", "--fault", "stale sample", "--jobs", "1"]
     assert command.main(arguments) == 1
 
