@@ -4,7 +4,8 @@ Microseconds per step of AccBO, ours and hand-written, with one thread. Exit cod
 everything was timed, 2 when it could not run, 130 when interrupted. Other studies, with a
 ``--help`` of their own: ``python -m benchmarks dimension``, cost and accuracy against the
 dimension, ``python -m benchmarks exponents``, every algorithm's exponent, and ``python -m
-benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones.
+benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones, and
+``python -m benchmarks tape``, samples drawn ahead on a second core.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dimension, environment, exponents, scans
+from benchmarks import dimension, environment, exponents, scans, tape
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
 SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation apart
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         return exponents.main(given[1:])
     if given[:1] == ["scans"]:
         return scans.main(given[1:], _prepare_jax, _size)
+    if given[:1] == ["tape"]:
+        return tape.main(given[1:], _size)
     options = _parse(given)
     environment.one_thread()
     try:

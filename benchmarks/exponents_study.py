@@ -26,7 +26,7 @@ from accbo import NonFiniteError, Tape, count_calls, run, schedules
 from accbo._arrays import norm
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, quadratic, relaxed_smooth
 from accbo.sampling import random_matrix
-from theory_checks.rate import stationary_point
+from theory_checks.starts import stationary_point
 from theory_checks.statistics import slope
 
 LEVEL = 0.99

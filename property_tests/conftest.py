@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from accbo._arrays import Array
 
@@ -18,6 +18,10 @@ _COMMON = settings(
     deadline=None, print_blob=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("ci", _COMMON, derandomize=True, max_examples=20)
+# tests.mutants asks whether, not where: nothing is shrunk
+settings.register_profile(
+    "mutants", _COMMON, derandomize=True, max_examples=20, phases=[Phase.explicit, Phase.generate]
+)
 settings.register_profile("nightly", _COMMON, derandomize=False, max_examples=200)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -1,7 +1,8 @@
-"""AccBO's three laws (SPEC 4.1, 4.2, 4.4) as functions of an algorithm.
+"""AccBO's laws on a prescribed path (SPEC 4.1, 4.2) as functions of an algorithm.
 
 Each returns an ``Outcome`` whose error is in units of its own bound, so that the same function
-is run on random problems, where it must hold, and on faults, where it must not.
+is run on random problems, where it must hold, and on faults, where it must not. Those on the
+algorithm's own path are the functions of ``theory_checks.own_path``.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
-from accbo import AccBO, Parts, Tape, run, schedules
-from accbo._arrays import norm
+from accbo import AccBO, Parts, Tape, run
 from accbo.conformance.cases import Outcome, as_declared
 from accbo.problems import LowerNoise, Quadratic, UpperNoise, quadratic
 from accbo.sampling import Start
@@ -239,58 +239,3 @@ def lag(path: Path, build: Build = as_declared, recursive: bool = True) -> Outco
     size = max(float(np.linalg.norm(path.weights * x)) for x in ends)
     bound = 8 * path.steps * U * size
     return Outcome("lag", float(np.linalg.norm(error)) / bound, 1.0)
-
-
-# --- SPEC 4.4: the rate ------------------------------------------------------------------------
-
-BUDGETS = (256, 512, 1024, 2048)
-REPLICATES = 128
-
-
-def rate(problem: Any, seed: int, build: Build = as_declared) -> tuple[float, float]:
-    """Slope of log mean ‖∇Φ(x_t)‖, t ≥ T/2, against log T, and its standard error.
-
-    Schedules of ``accbo.schedules`` with their constants as they are; starts at distance 0.3
-    of a stationary point, each replicate in a direction of its own; 64 records a run.
-    """
-    found = optimize.minimize(
-        problem.value, np.zeros(problem.d_x), jac=problem.hypergradient, options={"gtol": 1e-8}
-    )
-    directions = np.random.default_rng(seed).standard_normal((REPLICATES, problem.d_x))
-    x = found.x + 0.3 * directions / np.linalg.norm(directions, axis=-1, keepdims=True)
-    levels, variances = [], []
-    for index, steps in enumerate(BUDGETS):
-        schedule = schedules.accbo(problem.constants, steps=steps)
-        result = run(
-            build(schedule.algorithm),
-            problem,
-            x,
-            np.zeros((REPLICATES, problem.d_y)),
-            steps=steps,
-            noise=Tape(seed + index, lower_scale=schedule.lower_scale),
-            warm_start=schedule.warm_start,
-            first=schedule.first,
-            record={"gradient": lambda state: norm(problem.hypergradient(state.x))},
-            every=steps // 64,
-        )
-        each = result.records["gradient"][result.iterations >= steps / 2].mean(axis=0)
-        levels.append(math.log(each.mean()))
-        variances.append(each.var(ddof=1) / each.mean() ** 2 / REPLICATES)
-    away = np.log(BUDGETS) - np.mean(np.log(BUDGETS))
-    weights = away / (away @ away)
-    return float(weights @ levels), float(math.sqrt(weights**2 @ variances))
-
-
-def rate_law(problem: Any, seed: int, build: Build = as_declared) -> Outcome:
-    """The exponent is −1/3, two-sided, within 6 standard errors and 0.04 for the instance.
-
-    Measured over 40 drawn instances at 128 replicates: mean −0.341, standard deviation 0.017,
-    of which 0.010 is the replicates' (0.007 to 0.014 by instance) and so 0.013 the instance's
-    own; 0.04 is the mean's distance from −1/3, the finite window, and 2.5 times that. The
-    whole interval, ±0.08 to ±0.12, is 5.6 deviations at its middle: a false alarm below 1e-7
-    an example; the worst of the 40 used 0.38 of an interval with 0.03 in place of 0.04.
-    Outside lie "different sample" (slope +0.2), "correction without β", "stale sample" under
-    skewed noise (0.01) and "no correction" (−0.15).
-    """
-    slope, error = rate(problem, seed, build)
-    return Outcome("rate", abs(slope + 1 / 3) / (6 * error + 0.04), 1.0)

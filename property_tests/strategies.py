@@ -114,7 +114,10 @@ def problems(
 
 @st.composite
 def algorithms(
-    draw: Any, curvature: float, terms: st.SearchStrategy[int] = st.integers(1, 5)
+    draw: Any,
+    curvature: float,
+    terms: st.SearchStrategy[int] = st.integers(1, 5),
+    decays: st.SearchStrategy[float] = numbers(0.0, 0.99),
 ) -> AccBO:
     """AccBO with every option; α l ≤ 1 and l at least the largest curvature."""
     scale = curvature * draw(numbers(1.0, 1.5))
@@ -122,7 +125,7 @@ def algorithms(
         lower_step_size=draw(numbers(0.05, 1.0)) / scale,
         lower_momentum=draw(numbers(0.0, 0.95)),
         averaging=draw(numbers(0.05, 1.0)),
-        momentum=draw(numbers(0.0, 0.99)),
+        momentum=draw(decays),
         upper_step_size=draw(numbers(0.001, 0.3)),
         neumann_terms=draw(terms),
         neumann_scale=scale,

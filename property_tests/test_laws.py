@@ -1,4 +1,4 @@
-"""The three laws over random problems, and the faults that break them."""
+"""The laws on a prescribed path over random problems, and the faults that break them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accbo import AccBO
 from accbo.conformance.cases import Outcome
 from accbo.conformance.faults import FAULTS
-from accbo.problems import LowerNoise, UpperNoise, quadratic, relaxed_smooth
 from accbo.sampling import random_rotation
 from property_tests import laws
 from property_tests.laws import Path, Series
@@ -114,35 +113,6 @@ def test_lag_of_the_momentum(recursive: bool, path: Path) -> None:
     check(laws.lag(path, build, recursive))
 
 
-# --- the rate -------------------------------------------------------------------------------------
-
-
-@st.composite
-def instances(draw: Any) -> Any:
-    """The family of SPEC 4.4: additive noise 0.5, a multiplicative part, Gaussian or skewed."""
-    law, d_x = draw(st.sampled_from(("normal", "two_point"))), draw(st.integers(2, 6))
-    spectrum = draw(st.lists(numbers(1.0, 3.0), min_size=2, max_size=6))
-    options: dict[str, Any] = {
-        "coupling": draw(numbers(0.3, 1.0)),
-        "target": draw(numbers(-1.0, 1.0)),
-        "noise_upper": UpperNoise(0.5, 0.2, 0.5, 0.2, law),
-        "noise_lower": LowerNoise(0.5, 0.2, 0.2, law),
-        "seed": draw(SEEDS),
-    }
-    if draw(st.booleans()):
-        return quadratic(spectrum, d_x, weights=draw(numbers(0.5, 1.5)), **options)
-    return relaxed_smooth(
-        spectrum, d_x, rate=draw(numbers(0.5, 1.2)), ripple=draw(numbers(0.0, 0.15)), **options
-    )
-
-
-# shrinking a run of seconds would take minutes; the drawn instance is printed as it is
-@settings(max_examples=settings().max_examples // 5, phases=[Phase.explicit, Phase.generate])
-@given(problem=instances(), seed=SEEDS)
-def test_exponent_of_the_rate(problem: Any, seed: int) -> None:
-    check(laws.rate_law(problem, seed))
-
-
 # --- each law is seen to fail --------------------------------------------------------------------
 
 SERIES = Series(hessian([0.7, 1.3, 2.0], 0), 2.5, 5)
@@ -213,15 +183,3 @@ def test_at_rest_the_variance_alone_cannot_tell_the_two_apart() -> None:
         _, variance = laws.momentum_moments(rest, recursive)
         assert np.allclose(variance, 0.1 / 1.9 * 0.25, rtol=1e-12, atol=0)
     assert laws.momentum_law(rest, REPLICATES, 0, as_average, recursive=True).holds
-
-
-@pytest.mark.parametrize("fault", [None, "different sample", "no correction", "stale sample"])
-def test_rate_catches(fault: str | None) -> None:
-    build = FAULTS[fault].apply if fault else lambda algorithm: algorithm
-    problem = quadratic(
-        (1.0, 1.5, 2.5),
-        4,
-        noise_upper=UpperNoise(0.5, 0.2, 0.5, 0.2, "two_point"),
-        noise_lower=LowerNoise(0.5, 0.2, 0.2, "two_point"),
-    )
-    assert laws.rate_law(problem, 0, build).holds is (fault is None)

@@ -54,8 +54,9 @@ class Hand:
         return -(cross - direct) if self.coins[2] else direct - cross
 
     def moved(self, x: Any, direction: Any, size: float) -> Any:
-        """x − η m/‖m‖."""
-        length = np.linalg.norm(direction)
+        """x − η m/‖m‖, of which squares may under- and overflow."""
+        largest = np.max(np.abs(direction))
+        length = largest * np.linalg.norm(direction / largest)
         return x - (size / length) * direction if self.coins[3] else x - size * direction / length
 
     def chained(self, x: Any, y: Any, v: Any, factors: Iterable[Callable[[Any], Any]]) -> Any:

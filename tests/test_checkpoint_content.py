@@ -202,6 +202,24 @@ def test_what_asks_for_too_much_is_refused(path: Path, bomb: str) -> None:
     refused(path, "is damaged or no checkpoint|cannot be read")
 
 
+def test_a_right_file_that_was_compressed_is_refused(path: Path) -> None:
+    """None of ours is, and so nothing is ever unpacked to more than the file takes."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    archive(path, members)
+    same(go(), go(checkpoint=path))
+    archive(path, members, zipfile.ZIP_DEFLATED)
+    refused(path, "is damaged or no checkpoint")
+
+
+def test_empty_arrays_and_single_numbers_come_back(tmp_path: Path) -> None:
+    arrays = {"empty": np.zeros((0, 7)), "one": np.array(0.1), "none": np.zeros(0, np.int64)}
+    checkpoint.save(tmp_path / "a", "kind", {}, arrays)
+    found = checkpoint.load(tmp_path / "a", "kind")[1]
+    for name, values in arrays.items():
+        assert (found[name].shape, found[name].dtype) == (values.shape, values.dtype)
+
+
 def test_members_that_share_their_bytes_are_refused(path: Path) -> None:
     """A thousand names for one content: nothing is compressed, and all of it together is large."""
     packed = io.BytesIO()

@@ -20,9 +20,10 @@ from accbo.conformance import check, from_function
 from accbo.conformance.build import FOLDER, _differing
 from accbo.conformance.cases import norms
 from accbo.conformance.check import named_checks, select
-from accbo.conformance.files import VectorError, lint, observations, read_results, read_vectors
+from accbo.conformance.files import VectorError, observations, read_results, read_vectors
 from accbo.conformance.generate import exact, make, run
 from accbo.conformance.judge import judge
+from accbo.conformance.lint import lint
 from accbo.conformance.method_groups import method_groups, other_methods
 from accbo.conformance.methods import METHODS, catalogue
 from accbo.conformance.namespaces import like, move_to
@@ -32,7 +33,7 @@ from accbo.conformance.replay import shown
 from accbo.conformance.report import PASS
 from accbo.conformance.variants import resume
 from accbo.conformance.vector import METHODS as EVERY
-from accbo.conformance.vector import as_fields, as_state, encode, file_of, load
+from accbo.conformance.vector import SET, as_fields, as_state, encode, file_of, load
 from tests.backends import need
 from tests.hand_written import factory
 
@@ -279,7 +280,7 @@ def test_a_nested_state_is_read_as_dotted_names() -> None:
 def test_pytest_asks_the_factory_for_its_algorithm() -> None:
     made = [name for name, _ in named_checks(from_function(right, algorithm="TTSA"))]
     assert made
-    assert all(name.startswith("ttsa-") for name in made)
+    assert all(name.startswith("ttsa-") for name in made[:-1])  # the last: was anything compared
 
 
 TARGET = """
@@ -300,7 +301,7 @@ def test_the_command_line(how: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     options = [] if how == "slip" else ["--algorithm", "SLIP"]
     out = tmp_path / "report.json"
     assert main(["conform", f"{target}:{how}", *options, "--json", str(out)]) == 0
-    assert "SLIP, case set 1" in capsys.readouterr().out
+    assert "SLIP, case set 2" in capsys.readouterr().out
     assert json.loads(out.read_text())["algorithm"] == "SLIP"
     assert main(["explain", f"{target}:{how}", *options]) == 0
     assert "slip-trajectory-nonquadratic-2x3/0, iteration 1: SLIP" in capsys.readouterr().out
@@ -352,7 +353,7 @@ def test_a_count_in_a_file_makes_nothing_large(method: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("method", OTHERS)
 def test_the_files_are_small_and_the_linter_has_nothing_to_say(method: str) -> None:
     path = FOLDER / file_of(method)
-    assert path.stat().st_size <= 150_000
+    assert path.stat().st_size <= 400_000
     assert lint([path], whole=True) == []  # among other things: every fault in three vectors
     document = json.loads(path.read_text(encoding="utf-8"))
     schema = json.loads((FOLDER.parent / "method_vectors.schema.json").read_text(encoding="utf-8"))
@@ -368,10 +369,9 @@ def test_the_vectors_are_generic(method: str) -> None:
         assert not {0, 0.5, 1} & {v for v in setting.values() if isinstance(v, float)}
     for vector in vectors:
         assert vector.problem.upper_noise
-        assert getattr(vector.algorithm, "neumann_terms", 4) == 4
         assert getattr(vector.algorithm, "neumann_scale", 2.0) != 1
     sizes = {(vector.problem.d_x, vector.problem.d_y) for vector in vectors}
-    assert sizes == {(2, 3), (3, 2) if method == "SABA" else (3, 4)}
+    assert sizes >= {(2, 3), (3, 2) if method == "SABA" else (3, 4)}
     assert any(vector.replicates for vector in vectors)
     assert sum(vector.kind == "trajectory" for vector in vectors) >= 3
     assert any(vector.fast for vector in vectors)
@@ -468,7 +468,7 @@ def results(method: str, **changes: Any) -> dict[str, Any]:
         vector.id: [{k: v.tolist() for k, v in state.items()} for state in vector.expected]
         for vector in load(method=method)
     }
-    head = {"format": "accbo-results/1", "set": 1, "implementation": "expected"}
+    head = {"format": "accbo-results/1", "set": SET, "implementation": "expected"}
     return {**head, "algorithm": method, "results": shown, **changes}
 
 

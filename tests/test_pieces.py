@@ -391,6 +391,9 @@ def test_workers_end_with_their_parent(parent: tuple[subprocess.Popen[str], list
 def test_ctrl_c_ends_everything_without_a_word_of_the_workers(
     parent: tuple[subprocess.Popen[str], list[int]],
 ) -> None:
+    for worker in parent[1]:
+        os.kill(worker, signal.SIGINT)  # which is for the parent to act on
+    time.sleep(1)  # for a worker that acts on it to say so: a fault is seen, no right code fails
     os.killpg(parent[0].pid, signal.SIGINT)  # as a terminal does: to every process of the group
     error = parent[0].communicate(timeout=60)[1]
     assert error.count("Traceback") == 1  # the parent's, which this script does not catch

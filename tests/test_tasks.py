@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from accbo.tasks.blocks import Blocks, steepest_block
 from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
 from accbo.tasks.sweep import Outcome, Plan, best, kept_runs
 from accbo.tasks.task import Instance, Task
-from accbo.tasks.trial import Curve, steps_for, train
+from accbo.tasks.trial import Curve, check_curve, steps_for, train
+from tests.limits import full_disk
 from tests.support import press_ctrl_c
 
 BUDGET = 3000
@@ -286,6 +288,92 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / f"{name}.piece.npz").write_text("{")
     with pytest.raises(CheckpointError, match="is damaged"):
         compare(plan, tmp_path)
+
+
+def test_the_version_of_accbo_is_part_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan("toy-task", ("SLIP",), 400, 1)
+    before = plan.digest
+    assert Plan("toy-task", ("SLIP",), 401, 1).digest != before
+    monkeypatch.setattr("accbo.__version__", "0.0.9")
+    assert plan.digest != before
+
+
+RIGHT = {
+    "steps": 3,
+    "calls": [10, 20],
+    "seconds": [0.5, 1.0],
+    "measures": {"score": [0.1, 0.2]},
+    "test": {"error": 0.3},
+    "trouble": "",
+    "best": 1,
+}
+MISFITS: dict[str, Any] = {
+    "no curve": [1],
+    "a field less": {name: RIGHT[name] for name in list(RIGHT)[:-1]},
+    "a field more": {**RIGHT, "more": 1},
+    "other steps": {**RIGHT, "steps": 4},
+    "a truth for steps": {**RIGHT, "steps": True},
+    "another measure": {**RIGHT, "measures": {"loss": [0.1, 0.2]}},
+    "a shorter measure": {**RIGHT, "measures": {"score": [0.1]}},
+    "a text for a number": {**RIGHT, "measures": {"score": [0.1, "0.2"]}},
+    "a NaN": {**RIGHT, "measures": {"score": [0.1, float("nan")]}},
+    "an infinite time": {**RIGHT, "seconds": [0.5, float("inf")]},
+    "calls that fall": {**RIGHT, "calls": [20, 10]},
+    "calls beyond the budget": {**RIGHT, "calls": [10, 101]},
+    "half a call": {**RIGHT, "calls": [10, 20.5]},
+    "no best": {**RIGHT, "best": -1},
+    "a best beyond": {**RIGHT, "best": 2},
+    "no test": {**RIGHT, "test": {}},
+    "another test": {**RIGHT, "test": {"loss": 0.3}},
+    "a test of text": {**RIGHT, "test": {"error": "0.3"}},
+    "a test of a NaN": {**RIGHT, "test": {"error": float("nan")}},
+    "trouble and a best": {**RIGHT, "trouble": "iteration 3: x holds a NaN"},
+}
+
+
+def test_a_kept_curve_is_held_to_its_run() -> None:
+    wanted = (3, 100, ["score"], ["error"])
+    check_curve(RIGHT, *wanted)
+    lost = {**RIGHT, "trouble": "iteration 3: x is not finite", "best": -1, "test": {}}
+    check_curve({**lost, "measures": {"score": [0.1, float("nan")]}}, *wanted)
+    check_curve({**lost, "calls": [], "seconds": [], "measures": {"score": []}}, *wanted)
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_a_curve_that_cannot_be_its_run_s_is_refused(misfit: str) -> None:
+    with pytest.raises(ValueError, match=" "):
+        check_curve(MISFITS[misfit], 3, 100, ["score"], ["error"])
+
+
+def test_a_kept_run_of_other_content_exits_2(capsys: Any) -> None:
+    plan = Plan("toy-task", ("SLIP",), 400, 1)
+    arguments = ["run", "toy-task", "--algorithm", "SLIP", "--budget", "400", "--seeds", "1"]
+    arguments += ["--jobs", "1"]
+    kept = kept_runs(plan)
+    compare(plan, kept.folder)
+    work = sweep.Piece("toy-task", "SLIP", 0, 0, 400).work
+    curve = {**kept.load(work), "best": 10**6}
+    kept.save(dataclasses.replace(work, fits=lambda _: None), curve)  # with a right digest
+    assert cli.main([*arguments, "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert "does not fit: the best of" in error
+    assert error.count("\n") == 1
+    kept.start(plan.given, resume=True)
+    assert cli.main([*arguments, "--resume"]) == 2
+    assert "another run (process" in capsys.readouterr().err
+    kept.close()
+    assert cli.main(arguments) == 0  # without --resume it starts over
+    assert not kept.folder.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_full_disk_costs_what_is_kept_and_no_result(capsys: Any) -> None:
+    with full_disk(1000):
+        arguments = ["run", "toy-task", "--algorithm", "SLIP", "--budget", "400", "--seeds", "1"]
+        assert cli.main([*arguments, "--jobs", "1"]) in (0, 2)
+    error = capsys.readouterr().err
+    assert "File too large" in error
+    assert "Traceback" not in error
 
 
 def test_a_run_that_diverges_is_named_and_the_others_go_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from types import SimpleNamespace
@@ -23,12 +24,10 @@ from theory_checks.statistics import (
     between,
     diverged,
     equal_mean,
+    equal_share,
     equal_variance,
     exact,
     near,
-    positive,
-    share_at_least,
-    share_at_most,
     shown,
     within_band,
     within_factor,
@@ -48,15 +47,13 @@ ROWS = {
     "least": at_least("q", 1.0, 3.0, 0.1),
     "most": at_most("q", 1.0, 0.117),
     "range": between("q", 0.99, 1.0, 0.995),
-    "positive": positive("q", 0.2),
-    "share": share_at_most("q", 0.05, 0, 4000),
-    "half": share_at_least("q", 0.5, 3900, 4000),
+    "share": equal_share("q", 210, 4000, 2000, 40_000),
     "shown": shown("q", 1.846, (1.76, 1.93)),
 }
 KINDS = {
-    "equality": ("equality", "count", "mean", "variance"),
+    "equality": ("equality", "count", "mean", "variance", "share"),
     "band": ("published", "step", "room", "band", "factor"),
-    "bound": ("least", "most", "range", "positive", "share", "half"),
+    "bound": ("least", "most", "range"),
     "shown": ("shown",),
 }
 
@@ -80,9 +77,7 @@ def test_every_row_knows_its_kind_and_its_allowance() -> None:
         "least": "≥ 1",
         "most": "≤ 1",
         "range": "0.99 … 1",
-        "positive": "> 0",
-        "share": "≤ 0.05",
-        "half": "≥ 0.5",
+        "share": "p ≥ 1e-9",
         "shown": "not judged",
     }
     assert all(row.passed and row.used <= 1 for row in ROWS.values())
@@ -106,9 +101,8 @@ def test_every_row_knows_its_kind_and_its_allowance() -> None:
         at_most("q", 1.0, 1.117),
         at_most("q", 1.0, math.nan),
         between("q", 0.99, 1.0, 1.001),
-        positive("q", 0.0),
-        share_at_most("q", 0.05, 400, 4000),
-        share_at_least("q", 0.5, 1700, 4000),
+        equal_share("q", 400, 4000, 2000, 40_000),
+        equal_share("q", 60, 4000, 2000, 40_000),
         diverged("q", 3.0),
     ],
 )
@@ -146,9 +140,9 @@ def test_a_long_quantity_has_a_line_of_its_own() -> None:
 
 
 def test_without_chance_there_is_no_false_alarm() -> None:
-    for name in ("equality", "count", "published", "step", "room", "most", "range", "positive"):
+    for name in ("equality", "count", "published", "step", "room", "most", "range"):
         assert ROWS[name].false_alarm == 0
-    for name in ("mean", "variance", "share", "half"):
+    for name in ("mean", "variance", "share"):
         assert ROWS[name].false_alarm == ALPHA
 
 
@@ -226,7 +220,7 @@ def test_the_total_counts_what_was_judged() -> None:
     verdict = Verdict(_check(list(ROWS.values())), list(ROWS.values()), 1.5)
     text = " ".join(printed.total([verdict], 1.0, 1).split())
     assert "1 of 1 checks passed in 1.0 s, 1.5 core-seconds, 1 process." in text
-    assert "4 equalities, 5 bands, 6 bounds; shown beside them: 1." in text
+    assert "5 equalities, 5 bands, 3 bounds; shown beside them: 1." in text
 
 
 def test_a_verdict_is_told_before_the_next_check_begins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,3 +234,14 @@ def test_a_verdict_is_told_before_the_next_check_begins(monkeypatch: pytest.Monk
     checks = [_check([ROWS["count"]], name) for name in ("one", "two")]
     run_checks(checks, Settings(), each=lambda verdict: seen.append(f"told {verdict.check.NAME}"))
     assert seen == ["measured one", "told one", "measured two", "told two"]
+
+
+def test_a_count_beyond_a_simulated_quantile_is_beta_binomial() -> None:
+    """By counting orders: of 3 + 2 values, all 10 places of the 2 among the 5 are alike."""
+    seen = [
+        equal_share("q", sum(place < cut for place in places), 2, 1, 3).p_value
+        for places in itertools.combinations(range(5), 2)
+        for cut in [min(set(range(5)) - set(places))]
+    ]
+    # above the largest of the 3: 2 of them once, 1 three times, none six times
+    assert sorted(seen) == pytest.approx([0.2] + [0.8] * 3 + [1.0] * 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ import numpy as np
 import pytest
 
 from accbo import CheckpointError, checkpoint
+from tests.limits import full_disk
 from theory_checks import __main__ as command
 from theory_checks import momentum_variance, neumann_bias
 from theory_checks.harness import Piece, Settings
 from theory_checks.kept import Kept
+from theory_checks.options import parser
 from theory_checks.sweep import Means, Task, run_checks
 
 ROOT = Path(__file__).parents[1]
@@ -147,6 +151,104 @@ def test_resume_from_a_file_exits_2(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "file").write_text("")
     assert command.main(["--check", "neumann_bias", "--resume", str(tmp_path / "file")]) == 2
     assert "is a file" in capsys.readouterr().err
+
+
+def test_resume_of_a_folder_that_is_not_there_exits_2(tmp_path: Path, capsys: Any) -> None:
+    gone = tmp_path / "gone"
+    assert command.main(["--check", "neumann_bias", "--resume", str(gone)]) == 2
+    error = capsys.readouterr().err
+    assert f"--resume {gone}: there is no such folder to go on from" in error
+    assert error.count("\n") == 1
+    assert not gone.exists()
+
+
+def test_resume_of_a_folder_of_other_things_exits_2_and_leaves_them(
+    tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "data.npz").write_text("mine")
+    arguments = ["--check", "neumann_bias", "--jobs", "1"]
+    assert command.main([*arguments, "--resume", str(tmp_path)]) == 2
+    assert "holds other files, and no kept pieces" in capsys.readouterr().err
+    assert command.main([*arguments, "--keep", str(tmp_path)]) == 0
+    assert (tmp_path / "data.npz").read_text() == "mine"
+
+
+def test_two_runs_at_once(tmp_path: Path, own_cache: Path, capsys: Any) -> None:
+    """Of one command: the second keeps nothing; where it was told to keep, it is refused."""
+    arguments, keep = ["--check", "neumann_bias", "--jobs", "1"], ["--keep", str(tmp_path / "kept")]
+    with contextlib.ExitStack() as held:
+        for words in (arguments, [*arguments, *keep]):
+            kept = command._kept(parser().parse_args(words), Settings(), ["neumann_bias"])
+            assert kept is not None
+            held.callback(kept.close)
+        assert command.main([*arguments, *keep]) == 2
+        assert "another run (process" in capsys.readouterr().err
+        assert command.main([*arguments, "--resume"]) == 2
+        assert "another run (process" in capsys.readouterr().err
+        assert command.main(arguments) == 0
+        assert "pieces are not kept: another run (process" in capsys.readouterr().err
+    assert command.main([*arguments, *keep]) == 0
+
+
+def signed(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """The piece with other content, and the digest of that."""
+    settings, arrays = checkpoint.load(path, "theory piece")
+    change(arrays)
+    checkpoint.save(path, "theory piece", settings, arrays)
+
+
+SECONDS = "seconds spent"
+MISFITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a NaN": (lambda a: a.update({"draws": np.full(3, np.nan)}), "draws holds a NaN"),
+    "an infinity": (lambda a: a.update({"draws": np.array(np.inf)}), "draws holds a NaN"),
+    "no time": (lambda a: a.pop(SECONDS), "KeyError"),
+    "times": (lambda a: a.update({SECONDS: np.ones(2)}), "is no time"),
+    "a time before": (lambda a: a.update({SECONDS: np.array(-1.0)}), "is no time"),
+    "no outcome": (lambda a: a.pop("draws"), "holds no outcome"),
+    "another name": (lambda a: a.update(drawn=a.pop("draws")), "KeyError('draws')"),
+    "another shape": (lambda a: a.update({"draws": np.ones((2, 3))}), "neumann_bias"),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_a_kept_piece_with_a_right_digest_that_fits_nothing(
+    tmp_path: Path, misfit: str, capsys: Any
+) -> None:
+    arguments = ["--check", "neumann_bias", "--jobs", "1"]
+    assert command.main([*arguments, "--keep", str(tmp_path)]) == 0
+    capsys.readouterr()
+    change, message = MISFITS[misfit]
+    signed(sorted(tmp_path.glob("neumann-bias-sampled*.npz"))[0], change)
+    assert command.main([*arguments, "--resume", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "not fit" in error
+    assert message in error
+    assert error.count("\n") == 1
+    assert str(tmp_path) in error
+
+
+def test_pieces_that_changed_places_are_named(tmp_path: Path, capsys: Any) -> None:
+    arguments = ["--check", "neumann_bias", "--jobs", "1"]
+    assert command.main([*arguments, "--keep", str(tmp_path)]) == 0
+    one, two = sorted(tmp_path.glob("neumann*.npz"))[:2]
+    for a, b in ((one, tmp_path / "x"), (two, one), (tmp_path / "x", two)):
+        a.rename(b)
+    assert command.main([*arguments, "--resume", str(tmp_path)]) == 2
+    assert "belongs to other settings: key was" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_full_disk(tmp_path: Path, capsys: Any) -> None:
+    arguments = ["--check", "neumann_bias", "--jobs", "1"]
+    with full_disk(4000):
+        assert command.main([*arguments, "--keep", str(tmp_path / "kept")]) == 2
+        refused = capsys.readouterr().err
+        assert command.main(arguments) == 0  # its own cache is a courtesy
+        told = capsys.readouterr().err
+    assert ".piece.npz" in refused
+    assert refused.count("\n") == told.count("\n") == 1
+    assert "pieces are not kept any more" in told
+    assert command.main([*arguments, "--resume", str(tmp_path / "kept")]) == 0
 
 
 def test_a_dask_address_that_does_not_answer_exits_2(

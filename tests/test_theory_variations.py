@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from theory_checks import __main__ as command
-from theory_checks import rate
+from theory_checks import noise_floor
 from theory_checks.harness import Settings
 
 OWN = """
@@ -45,7 +45,7 @@ def longer(algorithm):  # a fault: every step is one part in a thousand too long
 def right(algorithm):
     return algorithm
 """
-SHORT = ["--check", "rate", "--window", "6", "10", "--jobs", "1"]
+SHORT = ["--check", "noise_floor", "--window", "6", "9", "--jobs", "1", "-v"]
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def own(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("option", [["--problem", "problem"], ["--schedule", "same"]])
-def test_own_instances_keep_the_rate(own: str, option: list[str], capsys: Any) -> None:
+def test_own_instances_keep_the_floor(own: str, option: list[str], capsys: Any) -> None:
     assert command.main([*SHORT, option[0], f"{own}:{option[1]}"]) == 0
     printed = capsys.readouterr().out
     assert ("own problem" in printed) == (option[0] == "--problem")
 
 
-def test_a_schedule_that_loses_the_rate_fails(own: str) -> None:
+def test_a_schedule_whose_floor_falls_too_slowly_fails(own: str) -> None:
     assert command.main([*SHORT, "--schedule", f"{own}:slow"]) == 1
 
 
@@ -92,11 +92,23 @@ def test_bad_variations_exit_2(own: str, arguments: list[str], message: str, cap
 
 def test_a_check_that_does_not_allow_it_says_so(own: str, capsys: Any) -> None:
     assert command.main(["--check", "neumann_bias", "--schedule", f"{own}:same"]) == 2
-    assert "neumann_bias does not allow --schedule; allowed for: rate" in capsys.readouterr().err
+    assert (
+        "neumann_bias does not allow --schedule; allowed for: noise_floor, rate"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "option", [["--window", "6", "9"], ["--dimension", "3"], ["--skew", "0.2"]]
+)
+def test_numbers_that_a_check_has_no_use_for_are_refused(option: list[str], capsys: Any) -> None:
+    assert command.main(["--check", "rate", *option]) == 2
+    expected = f"rate does not allow {option[0]}; allowed for: noise_floor"
+    assert expected in capsys.readouterr().err
 
 
 def test_under_a_fault_only_the_curves_that_it_concerns_are_measured() -> None:
-    every, few = (rate.variants(Settings(fault=fault)) for fault in (None, "clipping"))
+    every, few = (noise_floor.variants(Settings(fault=fault)) for fault in (None, "clipping"))
     assert all(variant.user for variant in few.values())
     assert len(few) < len(every)
 
@@ -115,5 +127,5 @@ def test_own_fault_in_the_kill_matrix(own: str, tmp_path: Path) -> None:
 
 
 def test_a_fault_that_is_not_there(own: str, capsys: Any) -> None:
-    assert command.main(["--check", "rate", "--fault", f"{own}:longr"]) == 2
+    assert command.main(["--check", "noise_floor", "--fault", f"{own}:longr"]) == 2
     assert "did you mean longer?" in capsys.readouterr().err

@@ -174,7 +174,7 @@ def _kill(
     ]
     for column, package in lacking.items():
         print(f"left out: {column}, which needs {package}", file=sys.stderr)
-    faults = list(FAULTS) if settings.fault is None else [settings.fault]
+    faults = kill_matrix.faults() if settings.fault is None else [settings.fault]
     matrix, seconds = kill_matrix.run(settings, means, faults, columns)
     environment = report.environment(settings, means.jobs, names)
     document = {"environment": environment, **kill_matrix.document(matrix, seconds)}

@@ -174,7 +174,8 @@ def _instead(piece: Piece, error: BaseException) -> Outcome:
     """
     if isinstance(error, NonFiniteError):
         return {DIVERGED: np.asarray(error.iteration)}
-    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in OURS:
+    ours = isinstance(error, Exception) and type(error).__module__.split(".")[0] in OURS
+    if ours or isinstance(error, OSError):
         raise error
     key = " ".join(map(str, piece.key))
     raise ForeignError(f"{piece.check} {key} raised {described(error)}") from None

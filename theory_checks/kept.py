@@ -37,6 +37,8 @@ class Kept(kept.Kept):
         spent = arrays.pop(SECONDS)
         if spent.shape or spent.dtype != np.float64 or spent < 0:
             raise ValueError(f"{SECONDS} is no time")
+        if not arrays:
+            raise ValueError("it holds no outcome")
         return arrays, float(spent)
 
 

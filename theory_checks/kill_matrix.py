@@ -15,6 +15,7 @@ import numpy as np
 
 from accbo import AccBO, Tape
 from accbo.conformance.cases import Case
+from accbo.conformance.faults import FAULTS
 from accbo.conformance.relations import RELATIONS
 from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic
@@ -38,8 +39,11 @@ WORTH: dict[str, str] = {
     "unbounded_smoothness": "alone goes to gradients of 1e130, and measures growth with distance",
     "momentum_variance": "alone measures by how much the recursion lowers the variance",
     "lower_tracking": "alone sees wrong lower levels that still converge, by their covariance",
+    "own_path": "alone follows AccBO for longer than its momentum remembers, and reads off β",
     "oracle_calls": "alone counts calls, and says what each wrong choice costs in them",
     "rate": "alone measures the exponent that the theorem is about",
+    "noise_floor": "alone measures where a schedule settles, and the variance condition",
+    "sample_floor": "alone counts samples, against a bound that holds exactly",
     "relation: noise free": "needs no prediction: two runs that must agree without noise",
     "relation: own samples": "names the level whose sample leaked into the other",
     "relation: splitting": "sees what depends on the number of replicates, not on their order",
@@ -54,6 +58,12 @@ WORTH: dict[str, str] = {
 def columns() -> list[str]:
     """Every column: the theory checks, the relations, and the comparison of single steps."""
     return [*CHECKS, *(f"relation: {name}" for name in RELATIONS), COMPARISON]
+
+
+def faults() -> list[str]:
+    """Every row: the catalogue, and what a check was made for and the catalogue has not."""
+    own = [fault for check in CHECKS.values() for fault in check.KILLS if fault not in FAULTS]
+    return [*FAULTS, *dict.fromkeys(own)]
 
 
 def missing() -> dict[str, str]:
@@ -252,6 +262,7 @@ def implementation(build: Callable[[AccBO], Any]) -> Any:
     """The algorithm that ``build`` makes of the declared one, behind the oracle's adapter."""
     from accbo.conformance.replay import timed
     from accbo.conformance.variants import resume
+    from accbo.conformance.vector import FIELDS
 
     class Implementation:
         batched = True
@@ -276,7 +287,6 @@ def implementation(build: Callable[[AccBO], Any]) -> Any:
             self.t += 1
 
         def state(self) -> dict[str, Any]:
-            fields = [name for name in self.now._fields if name != "iteration"]
-            return {name: getattr(self.now, name) for name in fields}
+            return {name: getattr(self.now, name) for name in FIELDS}  # not a fault's own memory
 
     return Implementation

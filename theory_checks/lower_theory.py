@@ -198,19 +198,3 @@ def contraction(h: float, matrix: np.ndarray, mu: float, s: float) -> tuple[floa
     form = np.diag([h / 2, 0.0]) + mu / 2 * np.outer(weights, weights)
     values, vectors = eigh(matrix.T @ form @ matrix, form)
     return float(values[-1]), vectors[:, -1]
-
-
-# --- with high probability ------------------------------------------------------------------
-
-
-def radius(law: Law, target: np.ndarray, share: float) -> float:
-    """A bound that ‖y* − ŷ‖ exceeds with probability at most ``share``.
-
-    ‖Σ^½ n‖² ≤ tr Σ + 2√(tr(Σ²) u) + 2‖Σ‖u but with probability exp(−u) (Laurent, Massart 2000,
-    Lemma 1); the lag comes on top by the triangle inequality.
-    """
-    size, u = len(target), math.log(1 / share)
-    lag, spread = target - law.mean[-size:], law.covariance[-size:, -size:]
-    values = np.linalg.eigvalsh(spread)
-    square = np.sum(values) + 2 * math.sqrt(np.sum(values**2) * u) + 2 * values[-1] * u
-    return float(np.linalg.norm(lag) + math.sqrt(square))

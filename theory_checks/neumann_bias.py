@@ -91,8 +91,8 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
     for sampling in SAMPLINGS:
         findings.append(_judge_batches(sampling, outcomes["batches", sampling]))
     for sampling in SAMPLINGS:
-        groups = [outcomes[key] for key in sorted(outcomes, key=str) if key[1:2] == (sampling,)]
-        samples = np.concatenate([group["draws"] for group in groups if "draws" in group])
+        keys = [key for key in sorted(outcomes, key=str) if key[:2] == ("sampled", sampling)]
+        samples = np.concatenate([outcomes[key]["draws"] for key in keys])
         findings.extend(_judge_sampled(sampling, samples))
     return findings
 

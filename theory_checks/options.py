@@ -17,6 +17,7 @@ from theory_checks.harness import Settings
 from theory_checks.registry import CHECKS
 
 LAWS = ("normal", "two_point", "sign")
+VARIED = ("schedule", "noise", "problem", "dimension", "skew", "window")
 
 
 class UsageError(Exception):
@@ -60,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     _outputs(made.add_argument_group("what is written"))
     _modes(made.add_argument_group("operating characteristics").add_mutually_exclusive_group())
     _scale(made.add_argument_group("long runs"))
-    _instances(made.add_argument_group("your own instance of the rate, with a band of 0.05"))
+    _instances(made.add_argument_group("your own instance of rate and noise_floor"))
     return made
 
 
@@ -120,10 +121,12 @@ def _scale(group: Any) -> None:
 
 
 def _instances(group: Any) -> None:
-    group.add_argument("--dimension", type=int, metavar="D", help="d_x = d_y, from 2 to 20 (4)")
-    group.add_argument("--skew", type=float, metavar="P", help="p of the two-point noise (0.1)")
     group.add_argument(
-        "--window", type=int, nargs=2, metavar=("LO", "HI"), help="T = 2^LO … 2^HI (8 13)"
+        "--dimension", type=int, metavar="D", help="d_x = d_y of noise_floor, 2 to 20 (4)"
+    )
+    group.add_argument("--skew", type=float, metavar="P", help="p of its two-point noise (0.1)")
+    group.add_argument(
+        "--window", type=int, nargs=2, metavar=("LO", "HI"), help="its T = 2^LO … 2^HI (8 12)"
     )
     group.add_argument(
         "--schedule",
@@ -136,15 +139,13 @@ def _instances(group: Any) -> None:
     group.add_argument(
         "--problem",
         metavar="MODULE:FACTORY",
-        help="() -> a problem with constants, hypergradient and solution",
+        help="() or (epsilon) -> a problem with constants, hypergradient and solution",
     )
 
 
 def chosen_checks(names: Sequence[str] | None, settings: Settings) -> list[Any]:
     """The checks asked for; under a variation those that allow it."""
-    wanted = {
-        name for name in ("schedule", "noise", "problem") if getattr(settings, name) is not None
-    }
+    wanted = {name for name in VARIED if getattr(settings, name) is not None}
     if names is None:
         return [check for check in CHECKS.values() if wanted <= set(check.VARIATIONS)]
     chosen = [CHECKS[_known(name, "check", CHECKS)] for name in dict.fromkeys(names)]

@@ -8,8 +8,11 @@ from theory_checks import (
     lower_tracking,
     momentum_variance,
     neumann_bias,
+    noise_floor,
     oracle_calls,
+    own_path,
     rate,
+    sample_floor,
     smoothness,
     unbounded_smoothness,
 )
@@ -22,7 +25,10 @@ CHECKS: dict[str, Any] = {
         unbounded_smoothness,
         momentum_variance,
         lower_tracking,
+        own_path,
         oracle_calls,
+        noise_floor,
+        sample_floor,
         rate,
     )
 }

@@ -125,13 +125,6 @@ def between(
     )
 
 
-def positive(quantity: str, measured: float) -> Finding:
-    """A number without chance that must be above 0."""
-    passed = bool(measured > 0)
-    used = 0.0 if passed else math.inf
-    return Finding(quantity, 0.0, float(measured), None, "bound", "> 0", "above 0", passed, used)
-
-
 def diverged(quantity: str, iteration: float) -> Finding:
     """A NaN or an infinity appeared in this iteration: always a failure."""
     rule = "no NaN or infinity appears"
@@ -320,40 +313,26 @@ def at_most(
     )
 
 
-def share_at_most(quantity: str, bound: float, count: int, runs: int) -> Finding:
-    """``count`` of ``runs`` runs, each with a probability that is at most ``bound``."""
-    p_value = float(stats.binom.sf(count - 1, runs, bound))
-    ends = (_lower_end(count, runs), 1 - _lower_end(runs - count, runs))
-    return _share_row(quantity, bound, count / runs, ends, f"≤ {short(bound)}", p_value)
+def equal_share(quantity: str, count: int, runs: int, rank: int, simulated: int) -> Finding:
+    """``count`` of ``runs`` values exceed the ``rank``-th largest of ``simulated`` others.
 
-
-def share_at_least(quantity: str, bound: float, count: int, runs: int) -> Finding:
-    """``count`` of ``runs`` runs, each with a probability that is at least ``bound``."""
-    p_value = float(stats.binom.cdf(count, runs, bound))
-    ends = (_lower_end(count, runs), 1 - _lower_end(runs - count, runs))
-    return _share_row(quantity, bound, count / runs, ends, f"≥ {short(bound)}", p_value)
-
-
-def _share_row(
-    quantity: str,
-    bound: float,
-    measured: float,
-    ends: tuple[float, float],
-    allowance: str,
-    p_value: float,
-) -> Finding:
-    """Fails where so many, or so few, have a probability below ``ALPHA``; exact."""
+    If all have one continuous law, whatever it is, the count is beta-binomial: the exceeded
+    probability is Beta(rank, simulated + 1 − rank). Two-sided, level ``ALPHA``, exact.
+    """
+    law = stats.betabinom(runs, rank, simulated + 1 - rank)
+    p_value = min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
     return Finding(
         quantity,
-        float(bound),
-        float(measured),
-        ends,
-        "bound",
-        allowance,
-        f"binomial test that the probability is {allowance}, level {ALPHA:g}",
+        rank / simulated,
+        count / runs,
+        (_lower_end(count, runs), 1 - _lower_end(runs - count, runs)),
+        "equality",
+        f"p ≥ {short(ALPHA)}",
+        f"beta-binomial test, two-sided, level {ALPHA:g}",
         p_value >= ALPHA,
-        _share(max(0.0, _score(p_value)), _score(ALPHA)),
+        _share(max(0.0, _score(p_value / 2)), _score(ALPHA / 2)),
         ALPHA,
+        p_value,
     )
 
 

@@ -274,14 +274,14 @@ function run(f, vector, shape = vector.replicates, at = []) {
   );
 }
 
-const FORMAT = "accbo-vectors/1";
+const FORMATS = ["accbo-vectors/1", "accbo-vectors/2"];
 
 function main(folder, target) {
   const results = {};
   let set = 1;
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".json"))) {
     const document = JSON.parse(readFileSync(join(folder, file), "utf8"));
-    if (document.format !== FORMAT) throw new Error(`${file}: expected ${FORMAT}`);
+    if (!FORMATS.includes(document.format)) throw new Error(`${file}: expected ${FORMATS.join(" or ")}`);
     set = document.set;
     for (const vector of document.vectors) {
       results[vector.id] = run(problem(document.problems[vector.problem]), vector);

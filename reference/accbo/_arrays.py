@@ -7,6 +7,7 @@ the variable and every leading axis an independent replicate.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -96,6 +97,32 @@ def unit_roundoff(x: Array) -> float:
 
         return float(mpmath.mp.eps) / 2
     return float(namespace(x).finfo(x.dtype).eps) / 2
+
+
+def at_precision(algorithm: Any, like: Array) -> Any:
+    """``algorithm`` with its real hyper-parameters as numbers of ``like``'s precision.
+
+    A float is precise enough for every library but MPArray: there 1 − β, as floats have it, is
+    rounded to 53 bits before the arithmetic of many digits begins.
+    """
+    if not (array_api_compat.is_mparray_array(like) and dataclasses.is_dataclass(algorithm)):
+        return algorithm
+    import mpmath
+
+    precise = copy.copy(algorithm)  # not ``replace``, whose checks take floats alone
+    for field in dataclasses.fields(algorithm):
+        value = getattr(algorithm, field.name)
+        if isinstance(value, float):
+            object.__setattr__(precise, field.name, mpmath.mpf(value))
+    return precise
+
+
+def rational_power(base: Any, numerator: int, denominator: int) -> Any:
+    """base^(p/q); the exponent is p/q to the precision of ``base``, a float or more than one."""
+    mpmath = sys.modules.get("mpmath")
+    if mpmath is not None and isinstance(base, mpmath.mpf):
+        return base ** (mpmath.mpf(numerator) / denominator)
+    return base ** (numerator / denominator)
 
 
 def asarray(values: Any, like: Array, dtype: Any = None) -> Array:

@@ -92,7 +92,8 @@ def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
 def is_own(path: str) -> bool:
     """Whether a file is the user's: neither Python's, nor ours, nor an installed package's."""
     python, installed = _folders()
-    return os.path.isabs(path) and not os.path.realpath(path).startswith((*python, *installed))
+    whole = os.path.join(os.path.realpath(path), "")  # a folder may be one of them itself
+    return os.path.isabs(path) and not whole.startswith((*python, *installed))
 
 
 _LIBRARIES = frozenset(

@@ -98,7 +98,7 @@ def _write(path: Path, content: str) -> None:
 
 def _sentence(error: BaseException) -> str:
     """What is said where there is no answer; exceptions of ours speak for themselves."""
-    if type(error).__module__.split(".")[0] in OURS:
+    if isinstance(error, Exception) and type(error).__module__.split(".")[0] in OURS:
         return one_line(str(error))
     if isinstance(error, ValueError | TypeError | OSError) and str(error):
         return f"{one_line(str(error))}{place(error)}{hint(error)}"

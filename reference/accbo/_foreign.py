@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from accbo._blame import described
+from accbo._blame import described, place
 from accbo._limits import TooLong, at_most
 
 
@@ -38,8 +38,10 @@ class Ended(BaseException):
 
 
 @contextlib.contextmanager
-def foreign(what: str, seconds: float | None = None) -> Iterator[None]:
+def foreign(what: str, seconds: float | None = None, home: str = "") -> Iterator[None]:
     """Run somebody else's code in the body; ``what`` names it in the sentence.
+
+    ``home`` is said where no line of the user's own is seen in an exception.
 
     Raises ``ForeignError`` for whatever it raises, ``LateError`` after ``seconds``. A
     ``ForeignError``, a ``NotImplementedError`` (not covered), an outer limit's end and a true
@@ -59,7 +61,8 @@ def foreign(what: str, seconds: float | None = None) -> Iterator[None]:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and pressed():
                 raise
-            raise ForeignError(f"{what} raised {described(error)}") from error
+            where = "" if place(error) else home
+            raise ForeignError(f"{what} raised {described(error)}{where}") from error
         finally:
             if (sys.stdout, sys.stderr) != streams:
                 sys.stdout, sys.stderr = streams

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from accbo._arrays import Array, is_jax, map_arrays, namespace, row, rows
+from accbo._ahead import each, spare_core
+from accbo._arrays import Array, at_precision, is_jax, map_arrays, namespace, row, rows
 from accbo.problem import BilevelProblem
 from accbo.run_checkpoint import Kept, RunCheckpoint, describe
-from accbo.sampling import Source, check_source, non_finite, sample_bytes
+from accbo.sampling import Source, TapeStream, check_source, non_finite, sample_bytes
 from accbo.validation import check_count, check_record, check_run
 
 BLOCK_BYTES = 8 * 2**20  # of samples drawn at once: memory does not grow with the steps
@@ -99,7 +100,9 @@ def run(
     source = check_source(noise)
     stream = source.open(x)
     engine: Engine = (
-        _Scan(algorithm, problem, record) if is_jax(x) else _Loop(algorithm, problem, record)
+        _Scan(algorithm, problem, record)
+        if is_jax(x)
+        else _Loop(at_precision(algorithm, x), problem, record)
     )
     history = _History(record)
     kept = None
@@ -131,8 +134,14 @@ def run(
         bar.update(state.iteration)
         try:
             segments = _segments(algorithm, problem, x, state.iteration, steps, record and every)
-            for segment in segments:
-                samples = stream.block(algorithm.draw(problem, segment.refresh), segment.steps)
+
+            def drawn(segment: _Segment) -> Any:
+                return stream.block(algorithm.draw(problem, segment.refresh), segment.steps)
+
+            # a tape alone, since another source may not bear a thread; and no checkpoint, which
+            # keeps where the tape stands after the segment
+            tape = isinstance(stream, TapeStream) and isinstance(x, np.ndarray)
+            for segment, samples in each(segments, drawn, tape and not kept and spare_core()):
                 state, taken = _advance(engine, state, samples, segment)
                 history.extend(segment, taken)
                 bar.update(segment.steps)

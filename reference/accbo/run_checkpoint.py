@@ -90,7 +90,7 @@ class RunCheckpoint:
             stream.seek(dict(_part(arrays, STREAM)))
         except checkpoint.CheckpointError:
             raise
-        except (_MisfitError, TypeError, ValueError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise checkpoint.CheckpointError(
                 f"{self._path} does not fit this run: {error}; {checkpoint.START_OVER}"
             ) from None

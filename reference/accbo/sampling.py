@@ -125,6 +125,7 @@ class TapeStream:
         count = int(np.prod(self._replicates, dtype=np.int64))
         self._tape, self._count = tape, count
         self._opened: dict[str, list[np.random.Generator]] = {}
+        self._memory: dict[str, np.ndarray] = {}
 
     def start(self, layout: Start) -> Start:
         """Samples of iteration 0; ``layout`` is not repeated over steps."""
@@ -195,23 +196,45 @@ class TapeStream:
                 bits[index] = generator.bit_generator.random_raw(steps * words)
             octets = bits.view(np.uint8).reshape(len(generators), steps, 8 * words)
             return np.unpackbits(octets, axis=-1, bitorder="little").view(np.int8)
-        out = np.empty((len(generators), steps, width))
-        for index, generator in enumerate(generators):
+        out = self._scratch(stream, (len(generators), steps, width))
+        for numbers, generator in zip(out, generators, strict=True):
             draw = generator.standard_normal if stream == "normal" else generator.random
-            draw(out=out[index])
+            draw(out=numbers)
         return out
+
+    def _scratch(self, stream: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Memory for raw numbers, the same every time: fresh pages cost as much as the drawing."""
+        size = int(np.prod(shape))
+        if stream not in self._memory or self._memory[stream].size < size:
+            self._memory[stream] = np.empty(size)
+        return self._memory[stream][:size].reshape(shape)
 
     def _leaf(self, draw: Draw, part: np.ndarray, steps: int) -> Array:
         noise, leading, index = draw.noise, draw.leading, draw.noise.law == "index"
-        values = _transform(noise, part.reshape(len(part), steps, *leading, *noise.shape))
-        shape = (steps, *leading, len(part), *noise.shape)
-        # one pass moves the replicates inwards and makes floats of signs
-        leaf: np.ndarray = np.empty(shape, dtype=np.int64 if index else np.float64)
-        leaf[...] = np.moveaxis(values, 0, 1 + len(leading))
+        values = _inwards(part, steps, draw)
+        leaf: np.ndarray = np.asarray(
+            _transform(noise, values), dtype=np.int64 if index else np.float64
+        )
         if draw.scaled and not index and self._scale != 1:
             leaf *= self._scale
         leaf = leaf.reshape((steps, *leading, *self._replicates, *noise.shape))
         return asarray(leaf, self._like, index_dtype(self._like) if index else None)
+
+
+def _inwards(part: np.ndarray, steps: int, draw: Draw) -> np.ndarray:
+    """``(replicates, steps, size)`` as a new ``(steps, *leading, replicates, *shape)``.
+
+    What one replicate takes at once is moved as one element: entry by entry it takes longer than
+    drawing does.
+    """
+    entries = int(np.prod(draw.noise.shape, dtype=np.int64))
+    shape = (steps, *draw.leading, len(part), *draw.noise.shape)
+    if not part.size:
+        return np.empty(shape, dtype=part.dtype)
+    pieces = part.reshape(len(part), steps, -1, entries)
+    whole = pieces.view(np.dtype((np.void, entries * part.itemsize)))[..., 0]
+    # a copy in any case: the raw numbers' memory is used again
+    return np.moveaxis(whole, 0, -1).copy(order="C").view(part.dtype).reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,10 @@ def _apart(old: Any, new: Any) -> tuple[str, Any, Any] | None:
     return None
 
 
-def _close(a: float, b: float, within: float, size: float) -> bool:
+def _close(a: Any, b: float, within: float, size: float) -> bool:
+    """Whether ``a``, from a file, is ``b`` to within rounding."""
+    if not isinstance(a, float):
+        return False
     return a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= within * max(abs(b), size)
 
 

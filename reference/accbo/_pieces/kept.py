@@ -108,8 +108,15 @@ class Kept:
         return value
 
     def save(self, work: Work, value: Any) -> None:
-        """Keep a finished piece; raises ``OSError`` naming the file, unless ``tell`` is told."""
+        """Keep a finished piece; raises ``OSError`` naming the file, unless ``tell`` is told.
+
+        What ``load`` would refuse (a NaN in a result) is not kept, but computed again.
+        """
         if self._gone:
+            return
+        try:
+            work.fits(value)
+        except _MISFITS:
             return
         try:
             arrays = self.pack(value)

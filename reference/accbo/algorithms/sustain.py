@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, mean_over, row, traceable
+from accbo._arrays import Array, mean_over, rational_power, row, traceable
 from accbo.hypergradient import hessian_rows, neumann_gradient
 from accbo.lower import expect_one_step, gradient_steps
 from accbo.momentum import Gradient, recursive_momentum
@@ -130,7 +130,7 @@ class SUSTAIN:
 
     def _root(self, t: int) -> float:
         """(w + t)^{−1/3}; t is an integer, and traced in a compiled run."""
-        return (self.offset + t) ** (-1 / 3)
+        return rational_power(self.offset + t, -1, 3)
 
     def _gradient(self, problem: BilevelProblem, sample: SUSTAINSample) -> Gradient:
         """(x, y) ↦ h_t(x, y), on this one sample and its one index wherever it is evaluated."""

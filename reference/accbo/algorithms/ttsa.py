@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accbo._arrays import Array, traceable
+from accbo._arrays import Array, rational_power, traceable
 from accbo.hypergradient import hessian_rows, neumann_gradient
 from accbo.lower import expect_one_step, gradient_steps
 from accbo.parameters import integer, positive, real
@@ -108,8 +108,8 @@ class TTSA:
 
     def _lower_size(self, t: int) -> float:
         """β_t; t is an integer, and traced in a compiled run."""
-        return self.lower_step_size * (self.offset + t) ** (-2 / 5)
+        return self.lower_step_size * rational_power(self.offset + t, -2, 5)
 
     def _upper_size(self, t: int) -> float:
         """α_t."""
-        return self.upper_step_size * (self.offset + t) ** (-3 / 5)
+        return self.upper_step_size * rational_power(self.offset + t, -3, 5)

@@ -23,7 +23,8 @@ from accbo._pieces.engine import carried_out
 from accbo._pieces.files import write
 from accbo._pieces.kept import Kept, Work, cache_folder
 from accbo.conformance.generate import make, make_known
-from accbo.conformance.groups import Group, groups, problems
+from accbo.conformance.group import Group, problems
+from accbo.conformance.groups import groups
 from accbo.conformance.known import known_answers, known_problems
 from accbo.conformance.method_groups import method_groups, other_methods
 from accbo.conformance.vector import (
@@ -34,11 +35,12 @@ from accbo.conformance.vector import (
     encode_problem,
     expect_method,
     file_of,
+    folder_of,
     read,
 )
 
 PACKAGE = Path(__file__).parents[1]
-FOLDER = PACKAGE / "conformance" / "vectors"
+FOLDER = folder_of(SET)
 KNOWN = "known-answer"
 # figures of a float64 estimate, rounded: the last of them may differ on another machine
 ESTIMATES = ("tolerance", "difficulty")

@@ -416,9 +416,14 @@ def single_precision(usable: Sequence[Observation], failing: Sequence[Observatio
     return Named((("silent float32",),), "", error, sum(len(one.states) for one in doubles))
 
 
+_LEAST, _MOST = (float(getattr(np.finfo(np.float32), name)) for name in ("tiny", "max"))
+
+
 def _as_in_float32(observation: Observation) -> bool:
     """Whether what departs is a float32, and departs no further than its roundings do."""
     off = list(filter(departs, departures(observation)))
+    if any(not _LEAST <= abs(found.expected) <= _MOST for found in off if found.expected):
+        return True  # beyond what a float32 holds: no evidence
     names = {found.quantity for found in off}
     values = [state[name] for state in observation.states for name in names if name in state]
     exact = all(np.array_equal(value, value.astype(np.float32)) for value in values)

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from accbo._arrays import named_leaves
+from accbo.conformance.digits import hint
 from accbo.conformance.methods import catalogue
 from accbo.conformance.observation import Observation
 from accbo.conformance.records import (
@@ -33,7 +33,7 @@ from accbo.conformance.records import (
 )
 from accbo.conformance.vector import (
     ACCBO,
-    FORMAT,
+    FORMATS,
     SET,
     Vector,
     convention,
@@ -42,11 +42,8 @@ from accbo.conformance.vector import (
     read_problem,
 )
 
-LARGEST_FILE = 64 * 2**20  # bytes; the whole set takes 2 MB
+LARGEST_FILE = 64 * 2**20  # bytes; the whole set takes a few MB
 DEEPEST = 8  # nesting of numbers; a sample of a trajectory has 3
-LEAST_VECTORS = 500
-LEAST_CAUGHT = 3  # vectors a fault
-LONGEST = 50  # states of a trajectory
 
 
 class VectorError(ValueError):
@@ -74,7 +71,32 @@ class Results:
 
 def read_vectors(path: str | Path) -> tuple[Vector, ...]:
     """The vectors of a file; raises ``VectorError``."""
-    document = _document(path, VectorsRecord, FORMAT, MethodVectorsRecord)
+    return vectors_in(read_document(path), path)
+
+
+def read_document(path: str | Path) -> dict[str, Any]:
+    """The plain values of a file of vectors, of known fields; raises ``VectorError``."""
+    document = _document(path, VectorsRecord, tuple(FORMATS.values()), MethodVectorsRecord)
+    if document["format"] != FORMATS[document["set"]]:
+        raise VectorError(
+            path,
+            "format",
+            f"set {document['set']} comes in {FORMATS[document['set']]}",
+            f"got {document['format']}",
+        )
+    for index, values in enumerate(document["vectors"]):
+        if ("tolerance_kind" in values) != (document["set"] > 1):
+            raise VectorError(
+                path,
+                f"vectors[{index}] ({values['id']})",
+                f"its tolerance_kind is {values.get('tolerance_kind', 'missing')}",
+                "every vector has one from format 2 on, and none before",
+            )
+    return document
+
+
+def vectors_in(document: Mapping[str, Any], path: str | Path) -> tuple[Vector, ...]:
+    """The vectors of a document that was read from ``path``; raises ``VectorError``."""
     problems = {}
     for name, values in document["problems"].items():
         with _Place(path, f"problems[{name!r}]"):
@@ -144,7 +166,7 @@ def _check_rows(part: Any, place: str) -> None:
 
 def read_results(path: str | Path) -> Results:
     """The results in a file; raises ``VectorError``."""
-    document = _document(path, ResultsRecord, RESULTS_FORMAT, MethodResultsRecord)
+    document = _document(path, ResultsRecord, (RESULTS_FORMAT,), MethodResultsRecord)
     made = Results(
         path=str(path),
         implementation=document["implementation"],
@@ -170,6 +192,20 @@ def observations(results: Results) -> list[Observation]:
     """One observation for each vector of the set; raises ``VectorError`` for shapes."""
     found = load(results.set, results.algorithm)
     return [_observation(results, vector) for vector in found]
+
+
+def digits_hint(found: Sequence[Observation]) -> str:
+    """What to say where all numbers of some results are written with too few digits."""
+    states = (pair for one in found for pair in zip(one.states, _right(one), strict=False))
+    pairs = [(got, right[name]) for state, right in states for name, got in state.items()]
+    return hint(
+        (value for got, _ in pairs for value in np.ravel(got).tolist()),
+        (value for _, right in pairs for value in np.ravel(right).tolist()),
+    )
+
+
+def _right(one: Observation) -> Sequence[Mapping[str, np.ndarray]]:
+    return one.vector.expected if one.mode != "free" else one.vector.expected[1:]
 
 
 def _observation(results: Results, vector: Vector) -> Observation:
@@ -240,7 +276,9 @@ def _flat(values: Any, shape: tuple[int, ...]) -> Iterator[float]:
 # --- any file -------------------------------------------------------------------------------
 
 
-def _document(path: str | Path, record: type, expected: str, other: type) -> dict[str, Any]:
+def _document(
+    path: str | Path, record: type, expected: Sequence[str], other: type
+) -> dict[str, Any]:
     """The JSON of ``path`` as plain values that ``record`` describes.
 
     A file that names its algorithm is not AccBO's, and ``other`` describes it.
@@ -257,6 +295,9 @@ def _document(path: str | Path, record: type, expected: str, other: type) -> dic
         raise VectorError(
             path, where, what, "`accbo vectors schema` prints what the format allows"
         ) from None
+    except UnicodeEncodeError:
+        what = "a name in it holds half a character (a lone surrogate)"
+        raise VectorError(path, "", what, "write names in full characters") from None
     except (RecursionError, OverflowError):
         raise VectorError(path, "", "it is nested too deeply", _DEPTH) from None
     return dict(msgspec.to_builtins(made))
@@ -282,7 +323,7 @@ def _text(path: str | Path) -> str:
             path,
             "",
             f"is larger than {LARGEST_FILE >> 20} MB",
-            "the whole set takes 2 MB: write fewer digits or fewer fields",
+            "the whole set takes a few MB: write fewer fields",
         )
     try:
         return content.decode("utf-8")
@@ -340,20 +381,30 @@ def _json(path: str | Path, text: str) -> Any:
         raise VectorError(path, "", "it is nested too deeply", _DEPTH) from None
 
 
-def _check_version(path: str | Path, values: Any, expected: str) -> None:
+def _check_version(path: str | Path, values: Any, formats: Sequence[str]) -> None:
+    """``formats`` are those that are known, of one name, the newest last."""
+    expected = formats[-1]
     if not isinstance(values, dict) or not isinstance(values.get("format"), str):
-        raise VectorError(path, "", "there is no format", f'begin with {{"format": "{expected}", …')
-    name, _, ours = expected.rpartition("/")
+        boxed = isinstance(values, dict) and isinstance(values.get("format"), list)
+        raise VectorError(
+            path,
+            "format" if boxed else "",
+            "the format stands in a list" if boxed else "there is no format",
+            "write single values without a list around them"
+            if boxed
+            else f'begin with {{"format": "{expected}", …',
+        )
+    name, _, newest = expected.rpartition("/")
     found = re.fullmatch(rf"{name}/(\d{{1,9}})", values["format"])
     if found is None:
         raise VectorError(
             path, "format", f"this is {_brief(values['format'])}", f"expected {expected!r}"
         )
-    if int(found[1]) != int(ours):
+    if not 1 <= int(found[1]) <= int(newest):
         raise VectorError(
             path,
             "format",
-            f"version {found[1]} of {name} is not known here, only {ours}",
+            f"version {found[1]} of {name} is not known here, the newest is {newest}",
             "a newer version of accbo may read it: pip install --upgrade accbo",
         )
     number = values.get("set")
@@ -435,83 +486,3 @@ def _is_number(value: Any) -> bool:
 def _brief(value: Any) -> str:
     text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-# --- lint -----------------------------------------------------------------------------------
-
-
-def lint(paths: Sequence[str | Path], *, whole: bool = False) -> list[str]:
-    """What is wrong with files of vectors, one line each; ``whole``: they are a whole set.
-
-    Raises ``VectorError`` where a file cannot be read at all.
-    """
-    found: list[str] = []
-    vectors: list[Vector] = []
-    for path in paths:
-        document = _document(path, VectorsRecord, FORMAT, MethodVectorsRecord)
-        of_file = read_vectors(path)
-        for vector, values in zip(of_file, document["vectors"], strict=True):
-            found += [f"{path}: {vector.id}: {line}" for line in _lint(vector, values)]
-        used = {vector.problem_name for vector in of_file}
-        found += [f"{path}: no vector uses {name!r}" for name in set(document["problems"]) - used]
-        vectors += of_file
-    twice = [name for name, count in Counter(v.id for v in vectors).items() if count > 1]
-    found += [f"{name}: stands in two files" for name in twice]
-    for method in dict.fromkeys(vector.method for vector in vectors) if whole else ():
-        found += _lint_set(method, [one for one in vectors if one.method == method])
-    return found
-
-
-def _lint(vector: Vector, values: Mapping[str, Any]) -> Iterator[str]:
-    if values.get("convention", {}) != convention(vector):
-        yield f"the convention is {convention(vector)}, not {values['convention']}"
-    sizes = (vector.problem.d_x, vector.problem.d_y)
-    if (values["difficulty"]["d_x"], values["difficulty"]["d_y"]) != sizes:
-        yield f"d_x and d_y are {sizes}"
-    if len(vector.expected) > LONGEST:
-        yield f"a trajectory has at most {LONGEST} states"
-    yield from _inexact(vector)
-    for index, tolerances in enumerate(vector.tolerance):
-        for name, tolerance in tolerances.items():
-            if not np.all(tolerance >= 0):
-                yield f"tolerance[{index}].{name} is negative"
-    if not vector.line:
-        yield "it does not say which line of SPEC §2 it exercises"
-    if list(vector.flags) != [name for name in catalogue(vector.method) if name in vector.flags]:
-        yield "flags stand in another order than `accbo faults`, or twice"
-
-
-def _inexact(vector: Vector) -> Iterator[str]:
-    """Inputs that the declared dtype does not hold exactly."""
-    dtype = np.dtype(vector.dtype)
-    inputs = (vector.problem, vector.state, vector.x, vector.y, vector.start, vector.samples)
-    unused = ("inverse", "response")  # derived from the data, and no part of a step
-    for name, array in named_leaves(inputs):
-        kept = array.astype(dtype).astype(float) if array.dtype.kind == "f" else array
-        if not np.array_equal(kept, array) and not name.endswith(unused):
-            yield f"an input is not exact in {vector.dtype}: {name}"
-    for name, value in _scalars(vector):
-        if float(dtype.type(value)) != value:
-            yield f"{name} is not exact in {vector.dtype}"
-
-
-def _scalars(vector: Vector) -> Iterator[tuple[str, float]]:
-    """The numbers that a step reads beside the arrays."""
-    problem, inside = vector.problem, getattr(vector.problem, "problem", vector.problem)
-    noises = (getattr(inside, name, None) for name in ("noise_upper", "noise_lower"))
-    for part in (vector.algorithm, problem, inside, *noises):
-        for name, value in vars(part).items() if part is not None else ():
-            if isinstance(value, float) and name != "probability":
-                yield name, value
-
-
-def _lint_set(method: str, vectors: Sequence[Vector]) -> list[str]:
-    caught = Counter(flag for vector in vectors for flag in vector.flags)
-    found = [
-        f"fault {name!r} is caught by {caught[name]} vectors, fewer than {LEAST_CAUGHT}"
-        for name in catalogue(method)
-        if caught[name] < LEAST_CAUGHT
-    ]
-    if method == ACCBO and len(vectors) < LEAST_VECTORS:
-        found.append(f"{len(vectors)} vectors, fewer than {LEAST_VECTORS}")
-    return found

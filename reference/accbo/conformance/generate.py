@@ -10,21 +10,31 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from accbo._arrays import map_arrays, row, to_host
+from accbo._arrays import at_precision, map_arrays, row, to_host
 from accbo.algorithms import AccBOState
 from accbo.conformance.cases import PROBES, SAFETY, SIZE, near, norms
-from accbo.conformance.groups import GRID, Group, problems
+from accbo.conformance.group import GRID, Group, problems
 from accbo.conformance.known import Known, known_problems
 from accbo.conformance.methods import catalogue
 from accbo.conformance.namespaces import like, move_to
+from accbo.conformance.proof.prove import bounds
 from accbo.conformance.replay import replay
 from accbo.conformance.variants import KeptPair, Remembering
-from accbo.conformance.vector import ACCBO, FIELDS, Vector, as_fields
+from accbo.conformance.vector import (
+    ACCBO,
+    FIELDS,
+    MEASURED,
+    PROVEN,
+    Vector,
+    as_fields,
+    encode,
+    encode_problem,
+)
 from accbo.conformance.wrappers import Perturbed, ScaledUpper
 from accbo.saga import Table
 from accbo.sampling import Tape, probe_normals
@@ -33,6 +43,9 @@ DIGITS = 50
 ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 LARGEST_ERROR = {"float64": 1e-9, "float32": 1e-2}  # a vector with a larger tolerance is refused
 CAUGHT = 100.0  # a flag needs an error of this many tolerances
+PROVEN_WITHIN = 20.0  # a bound is taken for the tolerance up to so many times the measured one
+EARLY = 12  # iterations that lead to a state, whatever its number
+LINEAR = ("z", "momentum", "estimate")  # fields of states that are linear in F
 FIGURES = 2  # of tolerances: the float64 runs behind them differ in the last bits elsewhere
 
 
@@ -120,7 +133,8 @@ def _inputs(group: Group, number: int) -> dict[str, Any]:
         state = _later_state(group, x, y, t, stream)
         sample = row(stream.block(algorithm.draw(problem, algorithm.refreshes(t)), 1), 0)
         return {"state": state, "samples": (_grid(sample),)}
-    state = _state(problem, x, y, t, draw)
+    x, y = _far(x, group.far_x), _far(y, group.far_y)
+    state = _state(problem, x, y, t, draw, group.momentum)
     if group.where == "no momentum yet":
         state = state._replace(momentum=np.zeros_like(x))
     if group.where == "near a stationary point":
@@ -134,7 +148,14 @@ def _inputs(group: Group, number: int) -> dict[str, Any]:
 Drawn = Callable[[int, float], np.ndarray]  # (size, spread) to numbers on the grid
 
 
-def _state(problem: Any, x: np.ndarray, y: np.ndarray, t: int, draw: Drawn) -> AccBOState:
+def _far(z: np.ndarray, distance: float) -> np.ndarray:
+    """``z`` moved away from 0, every entry to the side that it is on."""
+    return z if distance == 0 else z + np.where(z < 0, -distance, distance)
+
+
+def _state(
+    problem: Any, x: np.ndarray, y: np.ndarray, t: int, draw: Drawn, momentum: float
+) -> AccBOState:
     """A state around (x, y) in which no two fields agree."""
     near_y = [draw(problem.d_y, 0.375) for _ in range(3)]
     return AccBOState(
@@ -144,7 +165,7 @@ def _state(problem: Any, x: np.ndarray, y: np.ndarray, t: int, draw: Drawn) -> A
         y_previous=y + near_y[0],
         y_average=y + near_y[1],
         y_average_previous=y + near_y[1] + near_y[2],
-        momentum=draw(problem.d_x, 0.75),
+        momentum=draw(problem.d_x, momentum),
         iteration=t,
     )
 
@@ -152,15 +173,32 @@ def _state(problem: Any, x: np.ndarray, y: np.ndarray, t: int, draw: Drawn) -> A
 def _later_state(group: Group, x: np.ndarray, y: np.ndarray, t: int, stream: Any) -> Any:
     """The state before iteration t of a run from (x, y), on the grid; means of tables are theirs.
 
-    In it no two fields agree, and what belongs together does.
+    In it no two fields agree, and what belongs together does. Of a late iteration the state is
+    that of an early one, with its number; where F is scaled, what is linear in F is scaled too.
     """
     problem, algorithm = problems()[group.problem], group.algorithm
+    factor = 1.0
+    if isinstance(problem, ScaledUpper):
+        problem, factor = problem.problem, problem.factor
     start = stream.start(algorithm.draw_start(problem, group.warm_start, group.first))
     state = algorithm.init(problem, x, y, start)
-    for index in range(1, t):
+    for index in range(1, min(t, EARLY)):
         layout = algorithm.draw(problem, algorithm.refreshes(index))
         state = algorithm.step(problem, state, row(stream.block(layout, 1), 0))
-    return _exact_means(_grid(state))
+    state = _exact_means(_grid(state))
+    scaled = {name: factor * getattr(state, name) for name in LINEAR if hasattr(state, name)}
+    moved = {
+        name: _far(getattr(state, name), distance)
+        for name, distance in (("x", group.far_x), ("y", group.far_y))
+    }
+    if "x_previous" in state._fields:
+        moved |= {
+            f"{name}_previous": getattr(state, f"{name}_previous")
+            + moved[name]
+            - getattr(state, name)
+            for name in ("x", "y")
+        }
+    return state._replace(**scaled, **moved, iteration=t)
 
 
 def _exact_means(tree: Any) -> Any:
@@ -197,21 +235,53 @@ def finish(vector: Vector) -> Vector:
     """``vector`` with expected values, tolerances, flags and difficulty."""
     expected = exact(vector)
     K = _conditions(vector)
-    u = ROUNDOFF[vector.dtype]
     fields = vector.fields
-    tolerance = tuple({name: _up(SAFETY * u * k[name]) for name in fields} for k in K)
+    tolerance = _of_conditions(vector, K)
     worst = max(float(np.max(t[name])) for t in tolerance for name in fields)
     size = max(1.0, max(float(np.max(np.abs(e[name]))) for e in expected for name in fields))
-    if worst > LARGEST_ERROR[vector.dtype] * size:
+    if not worst <= LARGEST_ERROR[vector.dtype] * size:  # a NaN is not
         raise ValueError(f"{vector.id} is too ill-conditioned: a tolerance of {worst:.1e}")
     made = dataclasses.replace(
         vector,
         expected=expected,
-        tolerance=tolerance,
+        **_tolerances(dataclasses.replace(vector, expected=expected), tolerance),
         condition=_figures(max(float(np.max(k[name])) for k in K for name in fields)),
         smallest_momentum=_smallest_momentum(vector, expected),
     )
-    return dataclasses.replace(made, flags=_flags(made))
+    return dataclasses.replace(made, flags=flags_of(made))
+
+
+def measured(vector: Vector) -> tuple[dict[str, np.ndarray], ...]:
+    """10 K u of every field after every iteration, rounded up."""
+    return _of_conditions(vector, _conditions(vector))
+
+
+def _of_conditions(
+    vector: Vector, K: Sequence[dict[str, np.ndarray]]
+) -> tuple[dict[str, np.ndarray], ...]:
+    u = ROUNDOFF[vector.dtype]
+    return tuple({name: _up(SAFETY * u * k[name]) for name in vector.fields} for k in K)
+
+
+def _tolerances(vector: Vector, measured: tuple[dict[str, np.ndarray], ...]) -> dict[str, Any]:
+    """The tolerances of a vector and their kind: of a step a proven bound, where one is near."""
+    if vector.kind == "step":
+        values = encode(dataclasses.replace(vector, tolerance=measured))
+        proven = bounds(encode_problem(vector.problem), values)
+        # a row of a table may be as small as it likes, and its rounding is that of its terms
+        least = SAFETY * ROUNDOFF[vector.dtype]
+        near = all(
+            np.all(
+                bound[name]
+                <= PROVEN_WITHIN * np.maximum(estimate[name], least * name.startswith("tables."))
+            )
+            for bound, estimate in zip(proven, measured, strict=True)
+            for name in vector.fields
+        )
+        if near:
+            tolerance = tuple({name: _up(b[name], 0.0) for name in vector.fields} for b in proven)
+            return {"tolerance": tolerance, "tolerance_kind": PROVEN}
+    return {"tolerance": measured, "tolerance_kind": MEASURED}
 
 
 def _smallest_momentum(vector: Vector, expected: tuple[dict[str, np.ndarray], ...]) -> float:
@@ -235,7 +305,7 @@ def exact(vector: Vector, digits: int = DIGITS) -> tuple[dict[str, np.ndarray], 
 
 def run(vector: Vector, like: Any, after: Any = lambda state: state) -> list[Any]:
     """The states after every iteration of ``vector`` in ``like``'s namespace."""
-    algorithm = vector.algorithm
+    algorithm = at_precision(vector.algorithm, like)
     problem, samples = move_to(vector.problem, like), move_to(vector.samples, like)
     if vector.state is not None:
         state, states = move_to(vector.state, like), []
@@ -297,17 +367,20 @@ def _spread(gaps: np.ndarray) -> np.ndarray:
     return norms(norms(gaps).T).T / math.sqrt(len(gaps))
 
 
-def _up(values: np.ndarray) -> np.ndarray:
+HAIR = 1e-6  # of an estimate: what lies so little above a short number is that number
+
+
+def _up(values: np.ndarray, hair: float = HAIR) -> np.ndarray:
     """``values`` rounded up to a few figures."""
-    return np.vectorize(lambda value: _figures(value, up=True), otypes=[float])(values)
+    return np.vectorize(lambda value: _figures(value, up=True, hair=hair), otypes=[float])(values)
 
 
-def _figures(value: float, up: bool = False) -> float:
-    """``value`` to a few figures; a hair below a short number is that number."""
+def _figures(value: float, up: bool = False, hair: float = HAIR) -> float:
+    """``value`` to a few figures."""
     if not (value > 0 and math.isfinite(value)):
         return float(value)
     digits, _, exponent = f"{value:.{FIGURES - 1}e}".partition("e")
-    if up and float(f"{digits}e{exponent}") < value * (1 - 1e-6):
+    if up and float(f"{digits}e{exponent}") < value * (1 - hair):
         digits = f"{float(digits) + 10.0 ** (1 - FIGURES):.{FIGURES - 1}f}"
     return float(f"{digits}e{exponent}")
 
@@ -315,7 +388,7 @@ def _figures(value: float, up: bool = False) -> float:
 # --- flags ------------------------------------------------------------------------------------
 
 
-def _flags(vector: Vector) -> tuple[str, ...]:
+def flags_of(vector: Vector) -> tuple[str, ...]:
     """The faults whose plainest variant is seen here, in x, y, ŷ or m, or in any field."""
     found = catalogue(vector.method)
     return tuple(name for name, fault in found.items() if _seen(vector, fault))

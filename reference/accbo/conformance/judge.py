@@ -71,10 +71,10 @@ def check(observation: Observation, reproduce: str = "") -> Check:
     found = next(filter(departs, departures(observation)), None)
     if found is None and not observation.trouble and not observation.notes:
         return Check(name, PASS)
+    if observation.crashed and found is None:
+        return Check(name, ERROR, trouble=observation.trouble, reproduce=command)
     trouble = "; ".join(filter(None, (observation.trouble, *observation.notes)))
-    departs_here = found is not None or bool(observation.notes) or not observation.crashed
-    status = FAIL if departs_here else ERROR
-    return Check(name, status, departure=found, trouble=trouble, reproduce=command)
+    return Check(name, FAIL, departure=found, trouble=trouble, reproduce=command)
 
 
 def _renamed(found: Check, old: str, new: str) -> Check:

@@ -58,7 +58,7 @@ class Runner:
         self._problems: dict[tuple[str, str], Any] = {}
         self._object: tuple[Any, Any] = (None, None)
         self._given: list[tuple[str, Any, Any]] = []
-        self._latest: Any = factory
+        self._latest, self._home = factory, ""  # what was called last, and where it is defined
 
     def observe(self, vector: Vector) -> Iterator[Observation]:
         """``vector`` in every mode that the implementation allows."""
@@ -110,6 +110,7 @@ class Runner:
             made = self._at(vector, index)
             self._call("step", made.step, self._give("sample", vector.samples[index], vector))
             shown = self._call("state()", made.state)
+            self._home = defined(self._latest, self.factory)
             with self._guard("reading state()"):
                 arrays = self._mapping(shown, vector)
                 return {
@@ -177,11 +178,11 @@ class Runner:
 
     @contextlib.contextmanager
     def _guard(self, what: str) -> Iterator[None]:
-        with self._space(), foreign(what, self.time_limit):
+        with self._space(), foreign(what, self.time_limit, self._home):
             yield
 
     def _call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        self._latest = function
+        self._latest, self._home = function, ""
         with self._guard(what):
             return function(*arguments)
 
@@ -219,6 +220,7 @@ class Runner:
     # what is returned
 
     def _host(self, shown: Any, vector: Vector, notes: list[str]) -> dict[str, np.ndarray]:
+        self._home = defined(self._latest, self.factory)
         with self._guard("reading state()"):
             fields = self._mapping(shown, vector)
             return {
@@ -250,6 +252,8 @@ class Runner:
                 f"{name} is an array of {type(value).__module__.split('.')[0]}, "
                 f"expected {self.namespace}"
             )
+        if "complex" in dtype_name(value):
+            raise self._broken(f"{name} has dtype {dtype_name(value)}, expected {vector.dtype}")
         if dtype_name(value) != vector.dtype:
             notes.append(f"{name} has dtype {dtype_name(value)}, expected {vector.dtype}")
         wanted = vector.expected[0][name].shape
@@ -259,7 +263,7 @@ class Runner:
 
     def _broken(self, sentence: str) -> ForeignError:
         """The contract is broken, by the code that was called last."""
-        return ForeignError(f"{sentence}{defined(self._latest, self.factory)}")
+        return ForeignError(f"{sentence}{self._home}")
 
 
 def _is_known(name: Any, vector: Vector) -> bool:

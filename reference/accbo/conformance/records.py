@@ -19,6 +19,7 @@ except ImportError as error:
 from accbo.conformance.vector import FORMAT, METHODS, SET
 
 RESULTS_FORMAT = "accbo-results/1"
+LONGEST = 201  # states of a trajectory
 LARGEST_COUNT = 1000  # of terms, lower steps, replicates along one axis
 LARGEST_DIMENSION = 256
 LARGEST_TABLE = 10_000  # rows of a finite sum
@@ -47,6 +48,8 @@ Part = Annotated[dict[Field, Numbers], Meta(min_length=1, max_length=10)]
 Id = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,100}/[a-z0-9_-]{1,100}$")]
 ProblemName = Annotated[str, Meta(min_length=1, max_length=200)]
 
+VectorsFormat = Literal["accbo-vectors/1", "accbo-vectors/2"]
+ToleranceKind = Literal["measured", "proven"]
 Order = Literal["simultaneous", "sequential"]
 Sampling = Literal["chained", "independent", "randomised"]
 Option = Literal["I", "II"]
@@ -247,6 +250,7 @@ class StepRecord(VectorRecord, tag="step"):
     samples: Annotated[list[SampleRecord], Meta(min_length=1, max_length=1)]
     expected: Annotated[list[ValuesRecord], Meta(min_length=1, max_length=1)]
     tolerance: Annotated[list[ToleranceRecord], Meta(min_length=1, max_length=1)]
+    tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
 
 
 class TrajectoryRecord(VectorRecord, tag="trajectory"):
@@ -255,15 +259,16 @@ class TrajectoryRecord(VectorRecord, tag="trajectory"):
     x: Numbers
     y: Numbers
     start: StartRecord
-    samples: Annotated[list[SampleRecord], Meta(min_length=1, max_length=49)]
-    expected: Annotated[list[ValuesRecord], Meta(min_length=2, max_length=50)]
-    tolerance: Annotated[list[ToleranceRecord], Meta(min_length=2, max_length=50)]
+    samples: Annotated[list[SampleRecord], Meta(min_length=1, max_length=LONGEST - 1)]
+    expected: Annotated[list[ValuesRecord], Meta(min_length=2, max_length=LONGEST)]
+    tolerance: Annotated[list[ToleranceRecord], Meta(min_length=2, max_length=LONGEST)]
+    tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
 
 
 class VectorsRecord(Record):
     """A file of vectors."""
 
-    format: Literal["accbo-vectors/1"]
+    format: VectorsFormat
     set: Annotated[int, Meta(ge=1, le=SET)]
     problems: dict[ProblemName, AnyProblem]
     vectors: list[StepRecord | TrajectoryRecord]
@@ -321,6 +326,7 @@ class MethodStepRecord(MethodVectorRecord, tag="step"):
     samples: Annotated[list[MethodSample], Meta(min_length=1, max_length=1)]
     expected: Annotated[list[MethodFields], Meta(min_length=1, max_length=1)]
     tolerance: Annotated[list[MethodTolerances], Meta(min_length=1, max_length=1)]
+    tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
 
 
 class MethodTrajectoryRecord(MethodVectorRecord, tag="trajectory"):
@@ -330,15 +336,16 @@ class MethodTrajectoryRecord(MethodVectorRecord, tag="trajectory"):
     y: Numbers
     start: MethodStartRecord
     start_samples: Count
-    samples: Annotated[list[MethodSample], Meta(min_length=1, max_length=49)]
-    expected: Annotated[list[MethodFields], Meta(min_length=2, max_length=50)]
-    tolerance: Annotated[list[MethodTolerances], Meta(min_length=2, max_length=50)]
+    samples: Annotated[list[MethodSample], Meta(min_length=1, max_length=LONGEST - 1)]
+    expected: Annotated[list[MethodFields], Meta(min_length=2, max_length=LONGEST)]
+    tolerance: Annotated[list[MethodTolerances], Meta(min_length=2, max_length=LONGEST)]
+    tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
 
 
 class MethodVectorsRecord(Record):
     """A file of vectors of one algorithm beside AccBO."""
 
-    format: Literal["accbo-vectors/1"]
+    format: VectorsFormat
     algorithm: MethodName
     set: Annotated[int, Meta(ge=1, le=SET)]
     problems: dict[ProblemName, AnyProblem]
@@ -376,7 +383,7 @@ class ResultsRecord(Record):
     format: Literal["accbo-results/1"]
     set: Annotated[int, Meta(ge=1, le=SET)]
     implementation: Annotated[str, Meta(min_length=1, max_length=200)]
-    results: dict[Id, Annotated[list[ShownRecord], Meta(max_length=50)]]
+    results: dict[Id, Annotated[list[ShownRecord], Meta(max_length=LONGEST)]]
     conventions: ConventionsRecord | UnsetType = UNSET
 
 
@@ -387,7 +394,7 @@ class MethodResultsRecord(Record):
     algorithm: MethodName
     set: Annotated[int, Meta(ge=1, le=SET)]
     implementation: Annotated[str, Meta(min_length=1, max_length=200)]
-    results: dict[Id, Annotated[list[dict[FieldPath, Shown | int]], Meta(max_length=50)]]
+    results: dict[Id, Annotated[list[dict[FieldPath, Shown | int]], Meta(max_length=LONGEST)]]
 
 
 # --- JSON Schema ----------------------------------------------------------------------------

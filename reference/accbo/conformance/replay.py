@@ -129,12 +129,19 @@ def _closest(states: Sequence[Any], target: Sequence[Shown] | None, index: int) 
     def distance(state: Any) -> float:
         arrays = shown(state)
         gaps = [
-            float(np.max(np.abs(arrays[name] - value), initial=0.0))
+            float(np.max(_relative(arrays[name], value), initial=0.0))
             for name, value in target[index].items()
         ]
         return max(gaps) if np.all(np.isfinite(gaps)) else np.inf
 
     return min(states, key=distance)
+
+
+def _relative(array: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """|array − target| in units of the largest entry: a field may be as small as 1e-200."""
+    largest = float(np.max(np.abs(target), initial=0.0))
+    gap: np.ndarray = np.abs(array - target)
+    return gap / largest if 0 < largest < np.inf else gap
 
 
 def _closest_each(states: Sequence[Any], target: Shown, replicates: tuple[int, ...]) -> Any:
@@ -143,7 +150,8 @@ def _closest_each(states: Sequence[Any], target: Shown, replicates: tuple[int, .
     def distance(state: Any) -> np.ndarray:
         arrays = shown(state)
         gaps = [
-            np.abs(arrays[name] - value).reshape(*replicates, -1) for name, value in target.items()
+            _relative(arrays[name], value).reshape(*replicates, -1)
+            for name, value in target.items()
         ]
         return np.nan_to_num(np.max(np.concatenate(gaps, axis=-1), axis=-1), nan=np.inf)
 

@@ -18,6 +18,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,9 @@ from accbo.problems import (
 )
 from accbo.sampling import Draw, Start
 
-FORMAT = "accbo-vectors/1"
-SET = 1  # the newest set of cases
+FORMATS = {1: "accbo-vectors/1", 2: "accbo-vectors/2"}  # set → the format that it came with
+SET = 2  # the newest set of cases
+FORMAT = FORMATS[SET]
 FIELDS = tuple(field for field in AccBOState._fields if field != "iteration")
 HYPER = (
     "lower_step_size",
@@ -71,6 +73,8 @@ METHODS = (
 OTHERS = "methods"  # the folder of the other algorithms' vectors, in that of AccBO's
 _DERIVED = ("form", "response", "inverse", "steps_per_digit")  # computed from the data
 
+MEASURED, PROVEN = "measured", "proven"  # kinds of tolerances; without a kind: measured
+
 Expected = Mapping[str, np.ndarray]  # field → value, (…, d)
 
 
@@ -80,7 +84,8 @@ class Vector:
 
     A single step (``kind`` "step") has ``state`` and one sample. A trajectory has ``x``, ``y``,
     ``start`` and the samples of iterations 1, 2, …; ``expected[0]`` is the state after
-    iteration 0. ``tolerance`` bounds ‖error‖ of each field, per replicate.
+    iteration 0. ``tolerance`` bounds ‖error‖ of each field, per replicate; ``tolerance_kind``
+    says whether it is a proven bound on rounding or 10 K u of a measured K.
     """
 
     id: str
@@ -104,6 +109,7 @@ class Vector:
     smallest_momentum: float = 0.0
     fast: bool = False
     first: int = 1  # S of the start, where it cannot be seen in it
+    tolerance_kind: str = MEASURED
 
     @property
     def method(self) -> str:
@@ -267,6 +273,7 @@ def encode(vector: Vector) -> dict[str, Any]:
         "fast": vector.fast,
         "samples": [_lists(sample) for sample in vector.samples],
         "expected": [_lists(expected) for expected in vector.expected],
+        "tolerance_kind": vector.tolerance_kind,
         "tolerance": [_lists(tolerance) for tolerance in vector.tolerance],
     }
     return {**values, **_origin(vector)}
@@ -300,6 +307,7 @@ def _encode_other(vector: Vector) -> dict[str, Any]:
         "fast": vector.fast,
         "samples": [_lists(sample) for sample in vector.samples],
         "expected": [_lists(expected) for expected in vector.expected],
+        "tolerance_kind": vector.tolerance_kind,
         "tolerance": [_lists(tolerance) for tolerance in vector.tolerance],
         **_origin(vector),
     }
@@ -374,6 +382,7 @@ def read(values: Mapping[str, Any], problems: Mapping[str, Any]) -> Vector:
         condition=values["difficulty"]["condition"],
         smallest_momentum=values["difficulty"]["smallest_momentum"],
         fast=values["fast"],
+        tolerance_kind=values.get("tolerance_kind", MEASURED),
         **known,
     )
 
@@ -434,6 +443,7 @@ def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
         condition=values["difficulty"]["condition"],
         fast=values["fast"],
         first=values.get("start_samples", 1),
+        tolerance_kind=values.get("tolerance_kind", MEASURED),
         **known,
     )
 
@@ -509,25 +519,41 @@ def _indices(values: Any, shape: tuple[int, ...], below: Any) -> np.ndarray:
     return array.astype(np.int64)
 
 
-# --- the set that comes with the package ----------------------------------------------------
+# --- the sets that come with the package ----------------------------------------------------
+
+
+def expect_set(number: int) -> int:
+    """``number``; raises ``ValueError`` for a set that does not exist."""
+    if number not in FORMATS:
+        raise ValueError(f"set {number!r} of the cases is not known; there are 1 to {SET}")
+    return number
+
+
+def folder_of(number: int = SET) -> Path:
+    """The folder of a set, whole in itself: the first stays as it was published."""
+    name = "vectors" if expect_set(number) == 1 else f"vectors-{number}"
+    return Path(str(resources.files("accbo.conformance"))) / name
+
+
+def set_files(number: int = SET, method: str | None = None) -> list[Path]:
+    """The files of a set, or those of one algorithm."""
+    folder = folder_of(number)
+    own, others = sorted(folder.glob("*.json")), sorted(folder.glob(f"{OTHERS}/*.json"))
+    if method is None:
+        return [*own, *others]
+    return own if method == ACCBO else [folder / file_of(method)]
 
 
 def load(number: int = SET, method: str = ACCBO) -> tuple[Vector, ...]:
     """The vectors of set ``number``; raises ``ValueError`` for a set that does not exist."""
-    if number not in range(1, SET + 1):
-        raise ValueError(f"set {number!r} of the cases is not known; there are 1 to {SET}")
-    return _load(number, expect_method(method))
+    return _load(expect_set(number), expect_method(method))
 
 
 @functools.cache
 def _load(number: int, method: str) -> tuple[Vector, ...]:
     found: list[Vector] = []
-    folder = resources.files("accbo.conformance") / "vectors"
-    paths = [folder / file_of(method)]
-    if method == ACCBO:
-        paths = [path for path in folder.iterdir() if path.name.endswith(".json")]
-    for path in sorted(paths, key=lambda path: path.name):
+    for path in set_files(number, method):
         document = json.loads(path.read_text(encoding="utf-8"))
         problems = {name: read_problem(data) for name, data in document["problems"].items()}
         found.extend(read(vector, problems) for vector in document["vectors"])
-    return tuple(vector for vector in found if vector.since <= number)
+    return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
 from accbo._pieces.workers import WorkerError
 from accbo._printable import one_line
 from accbo.conformance.methods import METHODS, catalogue, known
-from accbo.conformance.vector import ACCBO, OTHERS, SET, Vector, load
+from accbo.conformance.proof import commands as proof_commands
+from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
 
 
 def add_commands(commands: Any) -> None:
@@ -29,6 +30,7 @@ def add_commands(commands: Any) -> None:
     _add_path(inner)
     _add_schema(inner)
     _add_lint(inner)
+    proof_commands.add_command(inner)
     _add_generate(inner)
 
 
@@ -61,6 +63,7 @@ def _add_page(commands: Any) -> None:
 
 def _add_path(commands: Any) -> None:
     parser = commands.add_parser("path", help="print the folder that the vectors are in")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_path)
 
 
@@ -82,10 +85,12 @@ def _add_lint(commands: Any) -> None:
     parser = commands.add_parser(
         "lint",
         help="check files of vectors",
-        description="Check files of vectors beyond their schema. Exit code 0: nothing to say, "
-        "1: something is wrong, 2: a file cannot be read.",
+        description="Check files of vectors beyond their schema, and prove their numbers. Exit "
+        "code 0: nothing to say, 1: something is wrong, 2: a file cannot be read. Takes "
+        "pip install 'accbo[prove]'.",
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
+    parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
     parser.set_defaults(run=_lint)
 
 
@@ -104,6 +109,11 @@ def _add_generate(commands: Any) -> None:
         "--jobs", type=_jobs, default=2, metavar="N", help="processes (default %(default)s)"
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="another place for the files")
+    parser.add_argument(
+        "--flags",
+        action="store_true",
+        help="only the flags of the vectors that are there, after a change of the known mistakes",
+    )
     parser.set_defaults(run=_generate)
 
 
@@ -133,8 +143,8 @@ def seconds(text: str) -> float:
 
 
 def folder() -> Path:
-    """Where the package keeps its vectors."""
-    return Path(str(resources.files("accbo.conformance"))) / "vectors"
+    """Where the package keeps the vectors of the newest set."""
+    return folder_of(SET)
 
 
 def answer(report: Any, options: argparse.Namespace) -> Answer:
@@ -152,10 +162,11 @@ def _verify(options: argparse.Namespace) -> Answer:
     except ImportError as error:
         return _lacks(error)
     results = files.read_results(options.results)
-    report = judge(
-        files.observations(results), implementation=results.implementation, cases=results.set
-    )
-    return answer(report, options)
+    observations = files.observations(results)
+    report = judge(observations, implementation=results.implementation, cases=results.set)
+    found = answer(report, options)
+    digits = "" if report.conforms else files.digits_hint(observations)
+    return replace(found, text=f"{found.text}\n\nfirst: {digits}") if digits else found
 
 
 def _list(options: argparse.Namespace) -> Answer:
@@ -185,8 +196,8 @@ def _page(_: argparse.Namespace) -> Answer:
     return Answer(OK, (folder().parent / "VECTORS.md").read_text(encoding="utf-8").rstrip("\n"))
 
 
-def _path(_: argparse.Namespace) -> Answer:
-    return Answer(OK, str(folder()))
+def _path(options: argparse.Namespace) -> Answer:
+    return Answer(OK, str(folder_of(options.set)))
 
 
 def _schema(options: argparse.Namespace) -> Answer:
@@ -201,11 +212,10 @@ def _schema(options: argparse.Namespace) -> Answer:
 
 def _lint(options: argparse.Namespace) -> Answer:
     try:
-        from accbo.conformance.files import lint
+        from accbo.conformance.lint import lint
     except ImportError as error:
         return _lacks(error)
-    shipped = [*sorted(folder().glob("*.json")), *sorted(folder().glob(f"{OTHERS}/*.json"))]
-    paths = options.files or shipped
+    paths = options.files or set_files(options.set)
     found = lint(paths, whole=not options.files)
     if not paths:
         return Answer(COULD_NOT_RUN, complaint="accbo: there are no files of vectors to look at")
@@ -216,9 +226,14 @@ def _lint(options: argparse.Namespace) -> Answer:
 def _generate(options: argparse.Namespace) -> Answer:
     try:
         from accbo.conformance.build import generate
+        from accbo.conformance.reflag import reflag
     except ImportError as error:
         return _lacks(error)
     place = options.folder or folder()
+    if options.flags:
+        changed = reflag(known(options.algorithm or ACCBO), check=options.check)
+        code = DEPARTS if changed and options.check else OK
+        return Answer(code, "\n".join([*changed, f"{len(changed)} vectors"]))
     try:
         method = known(options.algorithm or ACCBO)
         differing = generate(place, check=options.check, jobs=options.jobs, method=method)

@@ -13,6 +13,7 @@ from accbo.problems.meta_learning import (
     random_representation,
 )
 from accbo.problems.nonquadratic import NonQuadratic, nonquadratic
+from accbo.problems.plateau import Plateau, WaveNoise, plateau
 from accbo.problems.quadratic import Quadratic, quadratic
 from accbo.problems.relaxed_smooth import RelaxedSmooth, relaxed_smooth
 
@@ -26,9 +27,11 @@ __all__ = [
     "LowerNoise",
     "MetaLearning",
     "NonQuadratic",
+    "Plateau",
     "Quadratic",
     "RelaxedSmooth",
     "UpperNoise",
+    "WaveNoise",
     "corrupt",
     "deep_auc",
     "episodes",
@@ -36,6 +39,7 @@ __all__ = [
     "from_objectives",
     "hyper_cleaning",
     "nonquadratic",
+    "plateau",
     "quadratic",
     "random_representation",
     "relaxed_smooth",

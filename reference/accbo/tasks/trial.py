@@ -68,8 +68,8 @@ def check_curve(
         raise ValueError(f"the best of {points} points is {curve.best!r}")
     if not isinstance(curve.test, dict) or list(curve.test) != (list(test) if good else []):
         raise ValueError("the test measures are others")
-    if not all(type(each) is float for each in curve.test.values()):
-        raise ValueError("a test measure is no number")
+    if not all(type(each) is float and math.isfinite(each) for each in curve.test.values()):
+        raise ValueError("a test measure is no finite number")
 
 
 def steps_for(name: str, instance: Instance, budget: int) -> int:

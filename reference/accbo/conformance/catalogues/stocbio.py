@@ -46,7 +46,7 @@ def _by(way: Way) -> Change:
         def product(u: Array, batch: Any) -> Array:
             return mean(problem.hvp_lower, x, at, u, batch)
 
-        terms = self.neumann_terms - way.fewer
+        terms = max(self.neumann_terms - way.fewer, 1)
         given = sample._replace(hessian=rows_kept(sample.hessian, terms - 1))
         if way.mean_of_series:
             h = neumann_gradient(problem, sample, "chained", terms, scale)

@@ -128,7 +128,7 @@ def _one_sample(self: Any, problem: Any, batch: Any) -> Any:
 
 def _term_less(self: Any, problem: Any, batch: Any) -> Any:
     below, _, size = super(type(self), self)._gradients(problem, batch)
-    terms, scale = self.neumann_terms - 1, self.neumann_scale
+    terms, scale = max(self.neumann_terms - 1, 1), self.neumann_scale
     fewer = batch._replace(hessian=rows_kept(batch.hessian, terms - 1))
     return below, neumann_gradient(problem, fewer, "chained", terms, scale), size
 

@@ -1,0 +1,25 @@
+"""The flags of the newest set anew, where mistakes were added or changed; numbers stay."""
+
+from __future__ import annotations
+
+from accbo._pieces.files import write
+from accbo.conformance.build import text
+from accbo.conformance.files import read_document
+from accbo.conformance.generate import flags_of
+from accbo.conformance.vector import SET, read, read_problem, set_files
+
+
+def reflag(method: str, *, check: bool = False) -> list[str]:
+    """Write the flags of ``method``'s vectors, or only say which differ, one line a vector."""
+    differing = []
+    for path in set_files(SET, method):
+        document = read_document(path)
+        problems = {name: read_problem(data) for name, data in document["problems"].items()}
+        for values in document["vectors"]:
+            flags = list(flags_of(read(values, problems)))
+            if flags != values["flags"]:
+                differing.append(f"{values['id']}: flags differ")
+                values["flags"] = flags
+        if not check:
+            write(path, text(document))
+    return differing

@@ -1,0 +1,86 @@
+"""Why a user's schedule does not reach: what has to be replaced so that it does."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from accbo import AccBO, Tape, run
+from accbo._arrays import row
+from accbo.momentum import recursive_momentum
+from accbo.problem import Constants
+from accbo.schedules import Schedule, accbo
+from accbo.upper import normalized_step
+
+VARIANCE, UPPER, BOTH = "variance", "upper", "both"
+SHOWN = {
+    VARIANCE: "the same with a lower variance of O(ε)",
+    UPPER: "the same with AccBO's momentum, β and η",
+    BOTH: "the same with both of these",
+}
+
+
+def alternatives(
+    schedule: Schedule[Any], constants: Constants, steps: int
+) -> dict[str, Schedule[Any]]:
+    """``schedule`` with one thing at a time as AccBO's own schedule has it."""
+    standard = accbo(constants, steps=steps)
+    found: dict[str, Schedule[Any]] = {}
+    quieter = schedule.lower_scale > standard.lower_scale * (1 + 1e-9)
+    if quieter:
+        found[VARIANCE] = dataclasses.replace(schedule, lower_scale=standard.lower_scale)
+    if isinstance(schedule.algorithm, AccBO):
+        algorithm = dataclasses.replace(
+            schedule.algorithm,
+            momentum=standard.algorithm.momentum,
+            upper_step_size=standard.algorithm.upper_step_size,
+            parts=schedule.algorithm.parts._replace(
+                momentum=recursive_momentum, upper_step=normalized_step
+            ),
+        )
+        if algorithm != schedule.algorithm:
+            found[UPPER] = dataclasses.replace(schedule, algorithm=algorithm, first=standard.first)
+        if quieter and UPPER in found:
+            found[BOTH] = dataclasses.replace(found[UPPER], lower_scale=standard.lower_scale)
+    return found
+
+
+def parameters(schedule: Schedule[Any]) -> np.ndarray:
+    """(1 − β, η, the lower noise's variance), NaN for what the algorithm does not have."""
+    decay = getattr(schedule.algorithm, "momentum", math.nan)
+    step = getattr(schedule.algorithm, "upper_step_size", math.nan)
+    return np.array([1 - decay, step, schedule.lower_scale**2], dtype=float)
+
+
+def reads_the_old_point(schedule: Schedule[Any], problem: Any, x: np.ndarray) -> float:
+    """1 where the momentum depends on the previous point, as a recursive one does; else 0.
+
+    NaN where the algorithm's state does not say what its previous point is.
+    """
+    algorithm, one = schedule.algorithm, x[:1]
+    state = run(algorithm, problem, one, problem.solution(one), steps=2, progress=False).state
+    olds = [name for name in ("x_previous", "y_average_previous") if hasattr(state, name)]
+    if not olds:
+        return 0.0 if hasattr(state, "momentum") else math.nan
+    sample = row(Tape(1).open(one).block(algorithm.draw(problem, True), 1), 0)
+    moved = state._replace(**{name: getattr(state, name) + 1.0 for name in olds})
+    here, there = (algorithm.step(problem, each, sample).momentum for each in (state, moved))
+    return float(not np.array_equal(here, there))
+
+
+def cause(reached: dict[str, bool], facts: np.ndarray, recursive: float) -> str:
+    """In a few words, what keeps the schedule from reaching."""
+    if reached.get(VARIANCE):
+        return "lower variance not O(ε)"
+    if facts[0] == 1:
+        named = "no momentum, β = 0"
+    elif recursive == 0:
+        named = "moving average, not recursive"
+    elif reached.get(UPPER) or reached.get(BOTH):
+        named = "its β, η or upper step"
+    else:
+        return "neither its variance, β nor η"
+    return f"{named}; variance" if reached.get(BOTH) and not reached.get(UPPER) else named
