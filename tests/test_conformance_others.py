@@ -280,7 +280,7 @@ def test_a_nested_state_is_read_as_dotted_names() -> None:
 def test_pytest_asks_the_factory_for_its_algorithm() -> None:
     made = [name for name, _ in named_checks(from_function(right, algorithm="TTSA"))]
     assert made
-    assert all(name.startswith("ttsa-") for name in made)
+    assert all(name.startswith("ttsa-") for name in made[:-1])  # the last: was anything compared
 
 
 TARGET = """

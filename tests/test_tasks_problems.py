@@ -290,7 +290,7 @@ def test_curvature_bounds_every_realisation(kind: str) -> None:
             sample = {"index": np.array(index)}
             hessian = dense(lambda v: p.hvp_lower(x, y_of, v, sample), p.d_y)  # noqa: B023
             largest = max(largest, np.linalg.norm(hessian, 2))
-    assert 1 <= p.curvature(x) / largest <= 2.5
+    assert 1 - 1e-12 <= p.curvature(x) / largest <= 2.5  # the bound may be attained
 
 
 # --- runs -----------------------------------------------------------------------------------
