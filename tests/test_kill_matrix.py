@@ -17,8 +17,8 @@ from theory_checks.registry import CHECKS
 from theory_checks.sweep import Means
 
 pytest.importorskip("msgspec")
-# The record is older than the present rate, noise_floor, sample_floor and own_path. It has to be
-# made anew (--kill-matrix); until then what needs the whole record is expected to fail, and says so.
+# The record is older than the present rate, noise_floor, sample_floor and own_path. Until it has
+# been made anew (--kill-matrix), what needs the whole record is expected to fail, and says so.
 RECORD = json.loads(Path(kill_matrix.__file__).with_name("kill_matrix.json").read_text())
 MATRIX = RECORD["matrix"]
 BEHIND = pytest.mark.xfail(reason="kill_matrix.json is behind the checks", strict=False)
