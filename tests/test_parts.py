@@ -320,3 +320,11 @@ def test_products_norm_and_fold_by_value() -> None:
     assert np.array_equal(norm(np.array([[3.0, 4.0], [0.0, 0.0]])), [5, 0])
     rows = {"a": np.array([[1.0], [2.0], [3.0]])}
     assert fold(lambda carry, s: 10 * carry + s["a"], np.zeros(1), rows) == 123
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_one_step_is_neither_none_nor_two(count: int) -> None:
+    from accbo.lower import expect_one_step
+
+    with pytest.raises(ValueError, match=f"sample.lower has {count} rows; SLIP takes one step"):
+        expect_one_step({"none": np.zeros((count, 3, 0))}, "SLIP")
