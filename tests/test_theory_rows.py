@@ -245,3 +245,13 @@ def test_a_count_beyond_a_simulated_quantile_is_beta_binomial() -> None:
     ]
     # above the largest of the 3: 2 of them once, 1 three times, none six times
     assert sorted(seen) == pytest.approx([0.2] + [0.8] * 3 + [1.0] * 6)
+
+
+@pytest.mark.parametrize("measured", [0.056, 0.0123, 3e-9, 0.98, 1.0])
+def test_columns_of_the_first_screen_do_not_touch(measured: float) -> None:
+    check = max(CHECKS.values(), key=lambda check: len(check.IN_WORDS))
+    verdict = Verdict(check, [at_most("q", 1.0, measured)] * 12, 123.4)
+    line = printed.summary(verdict, Settings(), rows=False).splitlines()[0]
+    numbers = line.removeprefix("pass ").removeprefix(check.IN_WORDS).split()
+    assert len(numbers) == 5, line  # equalities, bands, bounds, used, seconds
+    assert len(line) <= printed.WIDTH

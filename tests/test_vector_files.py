@@ -522,3 +522,17 @@ def test_vectors_are_what_the_wheel_has_to_hold() -> None:
     assert isinstance(load()[0], Vector)
     for name in ("VECTORS.md", "vectors.schema.json", "results.schema.json"):
         assert (FOLDER.parent / name).is_file()
+
+
+def test_without_msgspec_every_command_names_the_extra() -> None:
+    commands = [["verify", "results.json"], ["lint"], ["prove"], ["schema", "vectors"]]
+    code = (
+        "import sys; sys.modules['msgspec'] = None\n"
+        "from accbo.cli import main\n"
+        f"print([main(['vectors', *words]) for words in {commands}])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ended.stdout == "[2, 2, 2, 2]\n"
+    assert ended.stderr.count("pip install 'accbo[vectors]'") == len(commands)

@@ -106,7 +106,9 @@ def _row_head() -> str:
 
 
 def _used(finding: Finding) -> str:
-    return short(finding.used) if finding.used < 100 else ">99"
+    """In at most four characters, the width of its column with a space before it."""
+    text = short(finding.used) if finding.used < 100 else ">99"
+    return text if len(text) <= 4 else f"{finding.used:.2f}"
 
 
 def _wrapped(text: str) -> list[str]:

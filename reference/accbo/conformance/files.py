@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from accbo.conformance.digits import hint
@@ -29,7 +28,9 @@ from accbo.conformance.records import (
     MethodResultsRecord,
     MethodVectorsRecord,
     ResultsRecord,
+    ValidationError,
     VectorsRecord,
+    plain,
 )
 from accbo.conformance.vector import (
     ACCBO,
@@ -288,8 +289,8 @@ def _document(
     if "algorithm" in values:
         record = other
     try:
-        made: Any = msgspec.convert(values, record)
-    except msgspec.ValidationError as error:
+        return plain(values, record)
+    except ValidationError as error:
         what, _, place = str(error).partition(" - at `")
         where = place.rstrip("`").removeprefix("$").removeprefix(".")
         raise VectorError(
@@ -300,7 +301,6 @@ def _document(
         raise VectorError(path, "", what, "write names in full characters") from None
     except (RecursionError, OverflowError):
         raise VectorError(path, "", "it is nested too deeply", _DEPTH) from None
-    return dict(msgspec.to_builtins(made))
 
 
 _DEPTH = f"numbers are nested {DEEPEST} deep at most"

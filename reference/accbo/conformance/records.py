@@ -18,6 +18,7 @@ except ImportError as error:
 
 from accbo.conformance.vector import FORMAT, METHODS, SET
 
+ValidationError = msgspec.ValidationError
 RESULTS_FORMAT = "accbo-results/1"
 LONGEST = 201  # states of a trajectory
 LARGEST_COUNT = 1000  # of terms, lower steps, replicates along one axis
@@ -405,6 +406,12 @@ SCHEMAS: dict[str, tuple[type, str]] = {
     "method_vectors.schema.json": (MethodVectorsRecord, FORMAT),
     "method_results.schema.json": (MethodResultsRecord, RESULTS_FORMAT),
 }
+
+
+def plain(values: Any, record: type) -> dict[str, Any]:
+    """JSON values that ``record`` describes, its defaults filled in; else ``ValidationError``."""
+    made: Any = msgspec.convert(values, record)
+    return dict(msgspec.to_builtins(made))
 
 
 def schema(name: str) -> str:
