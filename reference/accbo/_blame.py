@@ -8,6 +8,7 @@ import importlib.metadata
 import inspect
 import os
 import re
+import sys
 import sysconfig
 from collections.abc import Iterator
 from types import CodeType, TracebackType
@@ -82,18 +83,31 @@ def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
     ours = os.path.dirname(os.path.abspath(__file__))
     paths = sysconfig.get_paths()
     python = {paths["stdlib"], paths["platstdlib"], sysconfig.get_path("stdlib"), ours}
-    checks = os.path.join(os.path.dirname(os.path.dirname(ours)), "theory_checks")
     installed = {paths["purelib"], paths["platlib"]}
-    inside = tuple(os.path.join(os.path.realpath(each), "") for each in {*python, checks})
+    inside = tuple(os.path.join(os.path.realpath(each), "") for each in python)
     return inside, tuple(os.path.join(os.path.realpath(each), "") for each in installed)
 
 
-@functools.lru_cache(maxsize=4096)
 def is_own(path: str) -> bool:
     """Whether a file is the user's: neither Python's, nor ours, nor an installed package's."""
+    return _is_outside(path) and not _whole(path).startswith(_checks())
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_outside(path: str) -> bool:
+    """Whether a file belongs neither to Python, nor to this package, nor to an installed one."""
     python, installed = _folders()
-    whole = os.path.join(os.path.realpath(path), "")  # a folder may be one of them itself
-    return os.path.isabs(path) and not whole.startswith((*python, *installed))
+    return os.path.isabs(path) and not _whole(path).startswith((*python, *installed))
+
+
+def _checks() -> tuple[str, ...]:
+    """Where the theory checks lie, once loaded: a clone's stand beside what is installed."""
+    file = getattr(sys.modules.get("theory_checks"), "__file__", None)
+    return () if file is None else (_whole(os.path.dirname(file)),)
+
+
+def _whole(path: str) -> str:
+    return os.path.join(os.path.realpath(path), "")  # a folder may be one of them itself
 
 
 _LIBRARIES = frozenset(
