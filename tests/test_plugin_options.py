@@ -29,10 +29,16 @@ def pytest_in(folder: Path, *options: str, ini: str = "") -> subprocess.Complete
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "accbo.conformance.plugin", *options],
         cwd=folder,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": _path()},
         capture_output=True,
         text=True,
     )
+
+
+def _path() -> str:
+    """With the clone, for ``tests``; the package is whichever is tested."""
+    here = str(Path(__file__).parents[1])
+    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), here)))
 
 
 @pytest.fixture(scope="module")
