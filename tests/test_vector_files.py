@@ -338,9 +338,10 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_published_schema_is_that_of_the_reader(name: str) -> None:
-    published = (FOLDER.parent / name).read_text(encoding="utf-8")
-    assert published == schema(name), "accbo vectors schema --write"
-    jsonschema.Draft202012Validator.check_schema(json.loads(published))
+    published = json.loads((FOLDER.parent / name).read_text(encoding="utf-8"))
+    made = json.loads(schema(name))  # the order of keys is msgspec's, and changed with it
+    assert published == made, "accbo vectors schema --write"
+    jsonschema.Draft202012Validator.check_schema(published)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)

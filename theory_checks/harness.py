@@ -220,7 +220,7 @@ def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]
         return
     name = "-".join(str(part) for part in (piece.check, *piece.key)) + ".npz"
     packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **curves)
+    np.savez_compressed(packed, **curves)
     write(settings.records / name, packed.getvalue())
 
 

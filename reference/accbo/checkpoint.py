@@ -43,7 +43,7 @@ def save(
     text = json.dumps({**head, "digest": _digest(head, plain)})
     octets = np.frombuffer(text.encode(), dtype=np.uint8)
     packed = io.BytesIO()  # in memory: a full disk is then met by one writer, and said in one way
-    np.savez(packed, allow_pickle=False, **{HEADER: octets}, **plain)
+    np.savez(packed, **{HEADER: octets}, **plain)
     files.write(path, packed.getvalue())
 
 
