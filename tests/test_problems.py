@@ -683,6 +683,35 @@ def test_log_cosh_and_sech2_keep_their_digits() -> None:
     assert SECH2_LIPSCHITZ * 0.999 <= slope <= SECH2_LIPSCHITZ
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("backend", ["torch", "jax"], indirect=True)
+def test_log_cosh_is_differentiated_twice_wherever_it_is_finite(
+    backend: Backend, dtype: str
+) -> None:
+    """To 0, not to NaN, far out; PyTorch's own formula has infinity over infinity there."""
+    points = [0.0, 0.5, 39.0, 41.0, 100.0, 2e4, -2e4]
+    slopes, curvatures = [], []
+    for point in points:
+        u = backend.array(np.asarray([point], dtype=dtype))
+        if backend.name == "torch":
+            import torch
+
+            u.requires_grad_()
+            (slope,) = torch.autograd.grad(log_cosh(u).sum(), u, create_graph=True)
+            (curvature,) = torch.autograd.grad(slope.sum(), u)
+            slope = slope.detach()
+        else:
+            import jax
+
+            slope = jax.grad(lambda u: log_cosh(u).sum())(u)
+            curvature = jax.grad(lambda u: jax.grad(lambda u: log_cosh(u).sum())(u).sum())(u)
+        slopes.append(float(slope[0]))
+        curvatures.append(float(curvature[0]))
+    np.testing.assert_allclose(slopes, np.tanh(points), atol=1e-6 if dtype == "float32" else 1e-15)
+    expected = 1 - np.tanh(points) ** 2
+    np.testing.assert_allclose(curvatures, expected, atol=1e-6 if dtype == "float32" else 1e-15)
+
+
 # --- the builders --------------------------------------------------------------------------
 
 

@@ -181,3 +181,23 @@ def test_a_file_runs_once_as_long_as_it_stays(tmp_path: Path) -> None:
     assert load_target(f"{path}:X") is load_target(f"{path}:X")
     path.write_text("class X: changed = True")
     assert load_target(f"{path}:X").changed
+
+
+def test_a_module_that_has_every_attribute_disturbs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``torch.classes`` is one; a file that imports it first could not be loaded."""
+    (tmp_path / "library_of_all.py").write_text(
+        "import sys, types\n"
+        "class All(types.ModuleType):\n"
+        "    def __getattr__(self, name):\n"
+        "        return object()\n"
+        "sys.modules['library_of_all.classes'] = All('library_of_all.classes')\n"
+    )
+    path = tmp_path / "mine.py"
+    path.write_text("import library_of_all\nclass X: pass\n")
+    try:
+        assert load_target(f"{path}:X").__name__ == "X"
+    finally:
+        for name in [name for name in sys.modules if name.startswith("library_of_all")]:
+            monkeypatch.delitem(sys.modules, name)

@@ -220,7 +220,8 @@ def save_records(settings: Settings, piece: Piece, curves: dict[str, np.ndarray]
         return
     name = "-".join(str(part) for part in (piece.check, *piece.key)) + ".npz"
     packed = io.BytesIO()
-    np.savez_compressed(packed, **curves)
+    named: dict[str, Any] = dict(curves)
+    np.savez_compressed(packed, **named)
     write(settings.records / name, packed.getvalue())
 
 

@@ -43,7 +43,8 @@ def save(
     text = json.dumps({**head, "digest": _digest(head, plain)})
     octets = np.frombuffer(text.encode(), dtype=np.uint8)
     packed = io.BytesIO()  # in memory: a full disk is then met by one writer, and said in one way
-    np.savez(packed, **{HEADER: octets}, **plain)
+    named: dict[str, Any] = {HEADER: octets, **plain}  # no option: NumPy 2.1 would store it
+    np.savez(packed, **named)
     files.write(path, packed.getvalue())
 
 

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -88,8 +88,14 @@ class Space:
 
 
 def _places(module: ModuleType) -> list[str]:
-    """The file of a module, or the folders of a package without one."""
-    paths = [getattr(module, "__file__", None), *(getattr(module, "__path__", None) or ())]
+    """The file of a module, or the folders of a package without one.
+
+    What stands in ``sys.modules`` may be any object, with attributes made when they are asked for
+    (``torch.classes`` has one of every name), so that only what is stored in it counts.
+    """
+    stored = getattr(module, "__dict__", {})
+    folders = stored.get("__path__")
+    paths = [stored.get("__file__"), *(folders if isinstance(folders, Iterable) else ())]
     return [os.path.abspath(path) for path in paths if isinstance(path, str)]
 
 

@@ -13,13 +13,18 @@ SECH2_LIPSCHITZ = 4 / (3 * math.sqrt(3))
 # L_y1 = 0: both constants times the root of c = (e^d − 1)/d, d = 1/(√2 c).
 FINITE_RADIUS = 1.3221892025008457
 
+_FAR = 40.0  # log cosh u = |u| − log 2 + e^{−2|u|}: 2e-35; and e^{2|u|} is finite in float32
+
 
 def log_cosh(u: Array) -> Array:
     """log cosh u without overflow, elementwise.
 
-    Not by way of |u|, whose second derivative automatic differentiation loses at u = 0.
+    Not by way of |u| near 0, whose second derivative automatic differentiation loses at u = 0;
+    by way of |u| far out, where that of ``logaddexp`` is ∞/∞ in PyTorch.
     """
-    return namespace(u).logaddexp(u, -u) - math.log(2)
+    xp = namespace(u)
+    near = xp.clip(u, -_FAR, _FAR)
+    return xp.where(xp.abs(u) > _FAR, xp.abs(u), xp.logaddexp(near, -near)) - math.log(2)
 
 
 def sech2(u: Array) -> Array:
