@@ -183,9 +183,7 @@ def test_a_file_runs_once_as_long_as_it_stays(tmp_path: Path) -> None:
     assert load_target(f"{path}:X").changed
 
 
-def test_a_module_that_has_every_attribute_disturbs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_that_has_every_attribute_disturbs_nothing(tmp_path: Path) -> None:
     """``torch.classes`` is one; a file that imports it first could not be loaded."""
     (tmp_path / "library_of_all.py").write_text(
         "import sys, types\n"
@@ -200,4 +198,4 @@ def test_a_module_that_has_every_attribute_disturbs_nothing(
         assert load_target(f"{path}:X").__name__ == "X"
     finally:
         for name in [name for name in sys.modules if name.startswith("library_of_all")]:
-            monkeypatch.delitem(sys.modules, name)
+            del sys.modules[name]  # monkeypatch would put it back, where every library finds it
