@@ -1,4 +1,4 @@
-"""``python -m theory_checks``: predicted and measured, side by side.
+"""``python -m theory_checks``, or ``accbo theory``: predicted and measured, side by side.
 
 Exit codes: 0 all passed, 1 a check failed, 2 could not run, 130 interrupted.
 """
@@ -23,7 +23,7 @@ from accbo.conformance.faults import FAULTS
 from theory_checks import calibration, kill_matrix, page, printed, report
 from theory_checks.harness import Settings, Verdict, spaces
 from theory_checks.kept import Kept, default_folder
-from theory_checks.options import UsageError, chosen_checks, parser, settings_of
+from theory_checks.options import UsageError, add_options, chosen_checks, parser, settings_of
 from theory_checks.registry import CHECKS
 from theory_checks.sweep import Case, Means, run_cases
 
@@ -35,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with steady_streams():
         options = parser().parse_args(arguments)
     return finish("theory_checks", lambda: _answer(options), STOPPED)
+
+
+def fill(command: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo theory``, which is this program."""
+    add_options(command)
+    command.set_defaults(run=_answer, stopped=STOPPED)
 
 
 def _answer(options: argparse.Namespace) -> Answer:

@@ -16,8 +16,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-import numpy as np
-
 from accbo._blame import described, place
 from accbo._limits import TooLong, at_most
 
@@ -47,6 +45,8 @@ def foreign(what: str, seconds: float | None = None, home: str = "") -> Iterator
     ``ForeignError``, a ``NotImplementedError`` (not covered), an outer limit's end and a true
     Ctrl-C go on as they are. NumPy's error state and the standard streams are put back.
     """
+    import numpy as np  # not above: the program's --help comes by here
+
     streams = sys.stdout, sys.stderr
     with interrupts() as pressed:
         try:

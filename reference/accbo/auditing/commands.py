@@ -13,24 +13,24 @@ from accbo._arrays import asarray
 from accbo._blame import described
 from accbo._exit import Answer
 from accbo._foreign import foreign, read
+from accbo._options import seconds
 from accbo.auditing.core import audit
 from accbo.auditing.report import Audit
 from accbo.conformance.namespaces import NAMESPACES, like
 from accbo.conformance.observe import TIME_LIMIT
 from accbo.conformance.target import TargetError, load_target, space_of
-from accbo.conformance.vector_commands import seconds
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``audit`` to the sub-parsers of ``accbo``."""
-    parser = commands.add_parser(
-        "audit",
-        help="does the theory apply to a problem?",
-        description="Does the theory apply to a problem of your own? Checks the oracle, estimates "
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo audit``."""
+    parser.description = (
+        "Does the theory apply to a problem of your own? Checks the oracle, estimates "
         "every constant along a trajectory, says which assumption fails and at which point, and "
-        "proposes parameters. Exit code 0: no assumption fails, 1: one fails, 2: could not run.",
-        epilog="FACTORY() returns a problem: an object with the methods of accbo.BilevelProblem, "
-        "or accbo.problems.from_objectives(…)",
+        "proposes parameters. Exit code 0: no assumption fails, 1: one fails, 2: could not run."
+    )
+    parser.epilog = (
+        "FACTORY() returns a problem: an object with the methods of accbo.BilevelProblem, "
+        "or accbo.problems.from_objectives(…)"
     )
     parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
     parser.add_argument(

@@ -16,13 +16,9 @@ from accbo.conformance.proof import commands as proof_commands
 from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``vectors`` and its commands to the sub-parsers of ``accbo``."""
-    parser = commands.add_parser(
-        "vectors",
-        help="test vectors for any language: verify results, list, lint, generate",
-        description="Test vectors for any language. `accbo vectors page` says how to use them.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo vectors``."""
+    parser.description = "Test vectors for any language. `accbo vectors page` says how to use them."
     inner = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_verify(inner)
     _add_list(inner)
@@ -129,14 +125,6 @@ def _jobs(text: str) -> int:
     if not 1 <= number <= 64:
         raise argparse.ArgumentTypeError(f"must lie between 1 and 64, got {text}")
     return number
-
-
-def seconds(text: str) -> float:
-    """A positive number of seconds, for an option."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {text}")
-    return value
 
 
 # --- what they do -----------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import os
 import sys
@@ -12,9 +11,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from accbo._exit import DEPARTS, OK, Answer
+from accbo._options import suggestion
 from accbo._pieces.kept import Kept
 from accbo._pieces.workers import WorkerError
 from accbo.tasks import pictures, summary
@@ -26,13 +25,11 @@ from accbo.tasks.task import Task, TaskError
 DIVERGED = DEPARTS
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``run`` and ``list`` to the sub-parsers of ``accbo``."""
-    parser = commands.add_parser(
-        "run",
-        help="compare methods on a task at equal oracle calls",
-        description="The same small search for every method, then fresh seeds; the test set is "
-        "read once. Exit code 0: done, 1: all runs of a method diverged, 2: could not run.",
+def fill_run(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo run``."""
+    parser.description = (
+        "The same small search for every method, then fresh seeds; the test set is "
+        "read once. Exit code 0: done, 1: all runs of a method diverged, 2: could not run."
     )
     parser.add_argument(
         "task", nargs="+", metavar="TASK", help="one or more of accbo list, or all of them: all"
@@ -61,8 +58,11 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on from a run that was stopped")
     parser.set_defaults(run=_run)
-    listing = commands.add_parser("list", help="list the tasks and the methods")
-    listing.set_defaults(run=_list)
+
+
+def fill_list(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo list``."""
+    parser.set_defaults(run=_list)
 
 
 def _count(text: str) -> int:
@@ -169,11 +169,10 @@ def _code(outcome: Outcome) -> int:
 
 def _known(kind: str, name: str, names: Iterable[str]) -> str:
     """``name`` if it is one of ``names``; raises ``TaskError`` with the nearest otherwise."""
-    small = {each.lower(): each for each in names}
-    if name not in small.values():
-        near = difflib.get_close_matches(name.lower(), small, n=1, cutoff=0.3)
-        hint = f"; did you mean {small[near[0]]}?" if near else ""
-        raise TaskError(f"there is no {kind} {name!r}{hint} ({', '.join(small.values())})")
+    known = list(names)
+    if name not in known:
+        near = suggestion(name, known)
+        raise TaskError(f"there is no {kind} {name!r}{near} ({', '.join(known)})")
     return name
 
 
