@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from accbo._extras import for_module
 from benchmarks import dimension, environment, exponents, scans, tape
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
@@ -82,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _prepare_jax() -> bool:
     if importlib.util.find_spec("jax") is None:
-        print("JAX is not installed: its rows are left out", file=sys.stderr)
+        print(f"JAX is not installed: its rows are left out{for_module('jax')}", file=sys.stderr)
         return False
     import jax
 

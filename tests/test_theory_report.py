@@ -121,4 +121,4 @@ def test_without_matplotlib_the_message_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     assert command.main(["--check", "neumann_bias", "--report", str(tmp_path)]) == 2
-    assert "pip install 'accbo[report]'" in capsys.readouterr().err
+    assert "needs matplotlib; pip install 'jinja2>=" in capsys.readouterr().err

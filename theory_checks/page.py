@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._extras import install
 from theory_checks import printed, report
 from theory_checks.harness import Settings, Verdict
 from theory_checks.panels import Curve, Panel
@@ -27,7 +28,7 @@ def check() -> None:
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ReportError(f"--report needs {error.name}; pip install 'accbo[report]'") from None
+        raise ReportError(f"--report needs {error.name}; {install('report')}") from None
 
 
 def page(verdicts: Sequence[Verdict], settings: Settings, jobs: int, seconds: float) -> str:

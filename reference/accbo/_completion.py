@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from accbo._exit import COULD_NOT_RUN, OK, Answer
+from accbo._extras import install
 from accbo.cli import COMMANDS, parser_with
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -15,7 +16,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of ``accbo complete``."""
     parser.description = "Print a script that completes accbo's commands, options and files."
     parser.epilog = 'for bash: eval "$(accbo complete bash)" in ~/.bashrc. Takes shtab: '
-    parser.epilog += "pip install 'accbo[completion]'"
+    parser.epilog += install("completion")
     parser.add_argument("shell", choices=SHELLS)
     parser.set_defaults(run=_print)
 
@@ -24,7 +25,7 @@ def _print(options: argparse.Namespace) -> Answer:
     try:
         import shtab
     except ImportError:
-        complaint = "accbo: completion needs shtab; pip install 'accbo[completion]'"
+        complaint = f"accbo: completion needs shtab; {install('completion')}"
         return Answer(COULD_NOT_RUN, complaint=complaint)
     parser = parser_with(COMMANDS)
     for each in _parsers(parser):

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from accbo._blame import described, is_own, place
+from accbo._extras import for_module
 from accbo._foreign import ForeignError, foreign
 
 
@@ -170,7 +171,9 @@ def _importing(name: str, seconds: float | None, instead: str = "") -> Iterator[
                 ) from None
             if cause.name.split(".")[0] == instead.split(".")[0]:
                 raise TargetError(f"{error}; use {instead}") from error
-            raise TargetError(f"importing {name} failed: {cause}{place(cause)}") from error
+            raise TargetError(
+                f"importing {name} failed: {cause}{place(cause)}{for_module(cause.name)}"
+            ) from error
         if isinstance(cause, ImportError) and "relative import" in str(cause) and instead:
             raise TargetError(
                 f"{name} imports relatively, so it is part of a package: use {instead}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
+from accbo._extras import install
 from accbo._pieces.workers import WorkerError
 from accbo._printable import one_line
 from accbo.conformance.methods import METHODS, catalogue, known
@@ -83,7 +84,7 @@ def _add_lint(commands: Any) -> None:
         help="check files of vectors",
         description="Check files of vectors beyond their schema, and prove their numbers. Exit "
         "code 0: nothing to say, 1: something is wrong, 2: a file cannot be read. Takes "
-        "pip install 'accbo[prove]'.",
+        f"python-flint: {install('prove')}",
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
     parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
@@ -95,7 +96,7 @@ def _add_generate(commands: Any) -> None:
         "generate",
         help="make the vectors anew, at 50 digits",
         description="Make the vectors and write them into the package. A run that was stopped "
-        "goes on where it was. Takes MPArray: pip install 'accbo[mparray]'.",
+        "goes on where it was. Takes MPArray: " + install("mparray"),
     )
     add_algorithm(parser)
     parser.add_argument(

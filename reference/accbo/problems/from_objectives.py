@@ -30,6 +30,7 @@ from accbo._arrays import (
     to_host,
     traceable,
 )
+from accbo._extras import install
 from accbo.problem import LAWS, Noise, NoiseFields, Sample
 from accbo.sampling import Tape, draw_fields, probe_normals
 
@@ -268,7 +269,7 @@ def _library(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"from_objectives differentiates with {LIBRARIES[name]}, which cannot be imported "
-            f"({error}); install it with pip install 'accbo[{name}]'"
+            f"({error}); {install(name)}"
         ) from None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._extras import install
 from accbo._pieces.files import write
 from accbo.tasks.summary import LEVEL, finished, table
 from accbo.tasks.sweep import Outcome, instance_of
@@ -30,7 +31,7 @@ def check() -> None:
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:
-        raise TaskError("--report needs matplotlib: pip install 'accbo[report]'")
+        raise TaskError(f"--report needs matplotlib; {install('report')}")
 
 
 def page(
