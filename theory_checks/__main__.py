@@ -98,7 +98,9 @@ def _run(
     verdicts, stopped = _verdicts(options, checks, settings, means, limit)
     seconds = time.perf_counter() - start
     content = report.document(verdicts, settings, means.jobs, seconds)
-    files = [(options.json, report.json_text(content))] if options.json else []
+    files: list[tuple[Path, str | bytes]] = []
+    if options.json:
+        files.append((options.json, report.json_text(content)))
     if options.junit:
         files.append((options.junit, report.junit(verdicts)))
     text = "\n" + printed.total(verdicts, seconds, means.jobs)
@@ -108,6 +110,9 @@ def _run(
         files.append((options.report / "junit.xml", report.junit(verdicts)))
         files.append((options.report / "findings.json", report.json_text(content)))
         text += f"\nreport: {options.report / 'index.html'}"
+    if options.figures:
+        files += page.figures(options.figures, verdicts)
+        text += f"\nfigures: {options.figures}"
     if stopped:
         text += f"\nstopped after {len(verdicts)} of {len(checks)} checks: {stopped}"
     return Answer(_code(verdicts, len(checks)), text, tuple(files))
@@ -125,7 +130,7 @@ def _verdicts(
     found: dict[int, Verdict] = {}
     stopped = ""
     try:
-        running: Any = run_cases(cases, means, options.report is not None)
+        running: Any = run_cases(cases, means, bool(options.report or options.figures))
         with contextlib.closing(running):  # and with it the workers
             for index, verdict in running:
                 found[index] = verdict
@@ -199,12 +204,14 @@ def _check_outputs(options: argparse.Namespace) -> None:
     try:
         for path in filter(None, (options.json, options.junit)):
             report.check_writable(path)
-        for folder in filter(None, (options.report, options.records)):
+        for folder in filter(None, (options.report, options.figures, options.records)):
             report.make_folder(folder)
     except OSError as error:
         raise UsageError(f"cannot write: {error}") from error
     if options.report:
-        page.check()
+        page.check("--report", "jinja2", "matplotlib")
+    if options.figures:
+        page.check("--figures", "matplotlib")
 
 
 def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> Kept | None:

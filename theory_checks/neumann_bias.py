@@ -122,17 +122,16 @@ def panels(
             "terms Q",
             "relative bias",
             [
-                Curve("(1 − μ/l)^Q / μ", line, (1 - mu / SCALE) ** line / mu, predicted=True),
-                Curve("the μ-eigenvector", TERMS, ratios[:, 0]),
+                Curve("the μ-eigenvector", TERMS, ratios[:, 0], group="μ"),
+                Curve("(1 − μ/l)^Q/μ", line, (1 - mu / SCALE) ** line / mu, None, None, True, "μ"),
                 Curve("median of the others", TERMS, np.median(ratios[:, 1:], axis=1)),
             ],
             log_y=True,
         ),
         Panel(
             "Mean and variance of the three samplings",
-            "Measured over predicted, with intervals of level 1 − 10⁻⁹: "
-            + "; ".join(f"{i}: {f.quantity}" for i, f in enumerate(sampled)),
-            "finding",
+            "Measured over predicted, with intervals of level 1 − 10⁻⁹.",
+            "",
             "measured / predicted",
             [
                 Curve("prediction", [-0.5, len(sampled) - 0.5], [1.0, 1.0], predicted=True),
@@ -144,6 +143,7 @@ def panels(
                     ends[:, 1],
                 ),
             ],
+            ticks=[finding.quantity for finding in sampled],
         ),
     ]
 

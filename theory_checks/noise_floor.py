@@ -31,6 +31,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -341,8 +342,16 @@ def panels(
     ):
         curves = [curve for name in names for curve in _curves(settings, outcomes, name)]
         if curves:
-            found.append(Panel(title, CAPTIONS[title], "T", label, curves, True, True))
+            caption = f"{POINTS} {CAPTIONS[title]}" if settings == _plain(settings) else POINTS
+            panel = Panel(title, caption, "T", label, curves, True, True, power_law=True)
+            found.append(panel)
     return found
+
+
+def _plain(settings: Settings) -> Settings:
+    """The same with nothing of the user's own in it, so that all the curves are drawn."""
+    nothing: dict[str, Any] = dict.fromkeys(("fault", *VARIATIONS))
+    return dataclasses.replace(settings, **nothing)
 
 
 def _named(settings: Settings, quantity: str, coupling: float) -> list[str]:
@@ -364,20 +373,25 @@ def _curves(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], name: 
     assert predicted is not None  # such curves are left out above
     line = np.exp(np.mean(np.log(means)) + predicted * (np.log(sizes) - np.log(sizes).mean()))
     return [
-        Curve(name, sizes, means, means - half, means + half),
-        Curve(f"T^{predicted:.2f}", sizes, line, predicted=True),
+        Curve(name, sizes, means, means - half, means + half, group=name),
+        Curve(
+            f"T^({Fraction(predicted).limit_denominator(12)})", sizes, line, None, None, True, name
+        ),
     ]
 
 
+POINTS = (
+    "Points: means over the replicates with 99 % intervals. Lines: the predicted slope through the "
+    "middle of each set of points; below, the slopes between neighbouring points."
+)
 CAPTIONS = {
     "The noise floor": (
-        "Points: means over the replicates with 99 % intervals. Lines: the predicted slope "
-        "through the middle of each set of points. AccBO's level falls like ε = T^(−1/3), but so "
+        "AccBO's level falls like ε = T^(−1/3), but so "
         "does that of a moving average with η = ε^2.5 and, under Gaussian noise, that of no "
         "momentum at all: the picture shows a schedule, not a rate."
     ),
     "Where y carries Φ": (
-        "The same with a coupling of 2, both arms on the same noise: with a lower variance of O(ε) "
+        "With a coupling of 2, both arms on the same noise: with a lower variance of O(ε) "
         "the level falls, with a constant one it falls as T^(−1/4) only. This is why the theory "
         "asks for a variance of O(ε)."
     ),

@@ -75,6 +75,12 @@ def _outputs(group: Any) -> None:
         "--report", type=Path, metavar="DIR", help="a page with pictures, and both of the above"
     )
     group.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        help="each picture as PDF, SVG, PNG and CSV, and all laws in one",
+    )
+    group.add_argument(
         "--records", type=Path, metavar="DIR", help="keep the raw per-replicate curves there"
     )
 

@@ -513,7 +513,7 @@ def panels(
     if _own(settings):
         powers = OWN_POWERS[settings.profile]
         curves = _counts("yours", powers, [outcomes[OWN, k] for k in powers], -3)
-        return [Panel("Iterations", OWN_CAPTION, "1/ε", "n(ε)", curves, True, True)]
+        return [Panel("Iterations", OWN_CAPTION, "1/ε", "n(ε)", curves, True, True, (), True)]
     curves, slopes = [], []
     for name, order in ((ACCBO, -3), (AVERAGE, -4), (DESCENT, -4), (ZERO, -4)):
         if name in _arms(settings):
@@ -526,9 +526,9 @@ def panels(
     bound = [_edge(2.0**-k) for k in powers]
     curves.append(Curve("no entry before (‖x₀‖ − ε)/η", inverse, bound, predicted=True))
     ends = np.array([2.0, 2.0 ** max(powers)])
-    slopes += [Curve(f"{order}", ends, [float(order)] * 2, predicted=True) for order in (-3, -4)]
+    slopes += [Curve(f"ε^{order}", ends, [float(order)] * 2, predicted=True) for order in (-3, -4)]
     return [
-        Panel("Iterations to a mean gradient of 0.7ε", CAPTION, "1/ε", "n(ε)", curves, True, True),
+        Panel(TITLE, _caption(settings), "1/ε", "n(ε)", curves, True, True),
         Panel("Local slopes", SLOPES, "1/ε", "slope of log n in log ε", slopes, True, False),
     ]
 
@@ -546,8 +546,8 @@ def _counts(name: str, powers: Sequence[float], runs: list[Outcome], order: int)
     logs = np.log(inverse)
     line = np.exp(np.mean(np.log(counts)) - order * (logs - logs.mean()))
     return [
-        Curve(name, inverse, counts, counts * np.exp(-half), counts * np.exp(half)),
-        Curve(f"ε^{order}", inverse, line, predicted=True),
+        Curve(name, inverse, counts, counts * np.exp(-half), counts * np.exp(half), group=name),
+        Curve(f"ε^{order}", inverse, line, predicted=True, group=name),
     ]
 
 
@@ -567,13 +567,21 @@ def _local(name: str, powers: Sequence[float], runs: list[Outcome]) -> list[Curv
     return [Curve(name, middles, y, y - half, y + half)]
 
 
+def _caption(settings: Settings) -> str:
+    """Of what is drawn: under a fault AccBO's points alone."""
+    return " ".join((CAPTION, *([] if settings.fault else [RIVALS]), EDGE))
+
+
+TITLE = "Iterations to a mean gradient of 0.7ε"
 CAPTION = (
     "Iterations after which the mean of ‖∇Φ‖ over all of them is 0.7ε, from a gap of 1 on a "
-    "plateau of height ε; 99 % intervals. AccBO's lie on ε⁻³, on constants fixed beforehand. A "
-    "moving average, plain SGD and normalised steps without momentum follow ε⁻⁴; the last only "
-    "under Gaussian noise: under the skewed noise of the other three it never gets there. Below "
-    "the lowest line no step of AccBO's length can be at the plateau's edge."
+    "plateau of height ε; 99 % intervals. AccBO should lie on ε⁻³, on constants fixed beforehand."
 )
+RIVALS = (
+    "A moving average, plain SGD and normalised steps without momentum follow ε⁻⁴; the last only "
+    "under Gaussian noise: under the skewed noise of the other three it never gets there."
+)
+EDGE = "Below the lowest line no step of AccBO's length can be at the plateau's edge."
 SLOPES = (
     "The slopes between neighbouring points of the picture before, with 99 % intervals: whether an "
     "exponent is the same over the whole window."

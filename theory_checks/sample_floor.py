@@ -280,11 +280,12 @@ def panels(
         lengths = sorted(key[2] for key in outcomes if key[:2] == (kind, method))
         means = np.array([np.mean(outcomes[kind, method, T]["samples"]) for T in lengths])
         if np.all(np.isfinite(means)):
-            curves.append(Curve(_name(kind, method), lengths, means))
+            curves.append(Curve(_name(kind, method), lengths, means, joined=True))
     lengths = list(LENGTHS[settings.profile])
     floor = [length / _chain(length).probability for length in lengths]
     curves.append(Curve("T/p", lengths, floor, predicted=True))
-    return [Panel("Samples to the end of a chain", CAPTION, "T", "samples", curves, True, True)]
+    title = "Samples to the end of a chain"
+    return [Panel(title, CAPTION, "T", "samples", curves, True, True, power_law=True)]
 
 
 CAPTION = (

@@ -411,15 +411,15 @@ def panels(
         Panel(
             "The worst pairs found",
             "Ratio over its prediction (1, or a smaller or larger supremum that is known); no pair "
-            "may lie above the line. Pairs that were tried before any climb often fall short. "
-            + "; ".join(f"{i}: {f.quantity}" for i, f in enumerate(findings)),
-            "statement",
+            "may lie above the line. Pairs that were tried before any climb often fall short.",
+            "",
             "ratio / prediction",
             [
                 Curve("prediction", [-0.5, len(keys) - 0.5], [1.0, 1.0], predicted=True),
                 Curve("worst pair of the search", np.arange(len(keys)), worst / bounds),
                 Curve("worst pair before it climbs", np.arange(len(keys)), tried / bounds),
             ],
+            ticks=[finding.quantity for finding in findings],
         ),
         Panel(
             "How loose Φ's constants are",
@@ -458,4 +458,4 @@ def _claimed() -> Curve:
 
 
 def _along(label: str, outcome: Outcome) -> Curve:
-    return Curve(label, outcome["lengths"], outcome["along"])
+    return Curve(label, outcome["lengths"], outcome["along"], joined=True)

@@ -435,6 +435,8 @@ def _both(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> Panel
     ladder = np.array(LADDER[settings.profile], dtype=float)
     best = best_counts(settings, outcomes)
     counts = outcomes[("counts", ETA)]["steps"][: len(ladder)]
+    lengths = [path_length(D) / ETA for D in ladder]
+    growing = [best_plain_count(D) for D in ladder]
     slower = [
         f"{D:g}: {plain:g} and {accbo:g}"
         for D, plain, accbo in zip(ladder, best, counts, strict=True)
@@ -450,10 +452,10 @@ def _both(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> Panel
         "D",
         "steps",
         [
-            Curve("L(D)/η", ladder, [path_length(D) / ETA for D in ladder], predicted=True),
-            Curve(f"AccBO, η = {ETA:g}", ladder, counts),
-            Curve("c·e^D/D", ladder, [best_plain_count(D) for D in ladder], predicted=True),
-            Curve("best constant plain step", ladder, best),
+            Curve(f"AccBO, η = {ETA:g}", ladder, counts, group="AccBO"),
+            Curve("L(D)/η", ladder, lengths, predicted=True, group="AccBO"),
+            Curve("best constant plain step", ladder, best, group="plain"),
+            Curve("c·e^D/D", ladder, growing, predicted=True, group="plain"),
         ],
         log_y=True,
     )
@@ -464,8 +466,9 @@ def _linear(outcomes: dict[tuple[Any, ...], Outcome]) -> Panel:
     for eta in sorted((ETA, *ETAS)):
         far = distances(eta)
         lengths = [path_length(D) / eta for D in far]
-        curves.append(Curve(f"L(D)/η, η = {eta:g}", far, lengths, predicted=True))
-        curves.append(Curve(f"AccBO, η = {eta:g}", far, outcomes[("counts", eta)]["steps"]))
+        name, counts = f"AccBO, η = {eta:g}", outcomes[("counts", eta)]["steps"]
+        curves.append(Curve(name, far, counts, group=name))
+        curves.append(Curve("L(D)/η", far, lengths, predicted=True, group=name))
     return Panel(
         "Linear in D",
         "AccBO's steps at every η tried, up to D = 300, where the first gradient is about 1e130. "
@@ -484,15 +487,17 @@ def _sensitivity(outcomes: dict[tuple[Any, ...], Outcome]) -> Panel:
     for D in (8, 12):
         index = DISTANCES.index(float(D))
         counts = [outcomes[("counts", eta)]["steps"][index] for eta in etas]
-        curves.append(Curve(f"L/η, D = {D}", etas, path_length(float(D)) / etas, predicted=True))
-        curves.append(Curve(f"AccBO, D = {D}", etas, counts))
+        name, lengths = f"AccBO, D = {D}", path_length(float(D)) / etas
+        curves.append(Curve(name, etas, counts, group=name))
+        curves.append(Curve("L(D)/η", etas, lengths, predicted=True, group=name))
         steps = outcomes[("plain", D)]["steps"]
         arrived = np.isfinite(steps)
         fractions = FRACTIONS[arrived]
         sizes = fractions * largest_plain_step(D)
         line = best_plain_count(D) / fractions
-        curves.append(Curve(f"time of the near coordinate, D = {D}", sizes, line, predicted=True))
-        curves.append(Curve(f"plain, D = {D}", sizes, steps[arrived]))
+        name = f"plain, D = {D}"
+        curves.append(Curve(name, sizes, steps[arrived], group=name))
+        curves.append(Curve("of the near coordinate", sizes, line, predicted=True, group=name))
     return Panel(
         "Sensitivity to the step size",
         "AccBO arrives with every η, in L/η steps: at either D the same η will do. A plain step "

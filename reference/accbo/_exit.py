@@ -35,7 +35,7 @@ class Answer:
 
     code: int
     text: str = ""
-    files: tuple[tuple[Path, str], ...] = ()
+    files: tuple[tuple[Path, str | bytes], ...] = ()
     afterwards: Callable[[], Any] | None = None
     closing: Callable[[], Any] = lambda: None
     complaint: str = ""
@@ -89,9 +89,9 @@ class OutputError(OSError):
     """A file could not be written; the verdict is known, and said beside it."""
 
 
-def _write(path: Path, content: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     try:
-        write(path, clean(content, keep="\n\t"))
+        write(path, content if isinstance(content, bytes) else clean(content, keep="\n\t"))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 

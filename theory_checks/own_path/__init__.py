@@ -155,37 +155,51 @@ def judge_piece(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
 
 def panels(settings: Settings, outcomes: Outcomes, findings: Sequence[Finding]) -> list[Panel]:
     """Deviations of m and y along the paths, and the theorem's terms."""
-    curves = []
-    for where in _combinations(settings):
-        shares = outcomes["path", *where]["share of m"]
-        curves.append(Curve(where.label, np.arange(len(shares)), shares))
+    shares = [outcomes["path", *where]["share of m"] for where in _combinations(settings)]
+    starts, largest = _in_windows(shares)
     terms = [_terms(outcomes["skeleton", name]) for name in SKELETONS]
     labels = ("mean ‖∇Φ‖(1 − ½K1η)", "progress of Φ", "2 mean ‖m − ∇Φ‖", "½K0η")
     return [
         Panel(
             "Deviation of m from its recursion",
-            "The largest over replicates, as a share of what rounding allows, on every one of the "
-            "paths: far below 1 and not growing. A fault that acts in one iteration stands out at "
-            "1e8 and more.",
+            f"The largest over {len(shares)} paths and their replicates, as a share of what "
+            "rounding allows: far below 1 and not growing. A fault that acts in one iteration "
+            "stands out at 1e8 and more.",
             "t",
             "share of the allowance",
-            curves,
+            [
+                Curve("largest deviation", starts, largest, joined=True),
+                Curve("what is allowed", starts[[0, -1]], [1.0, 1.0], predicted=True),
+            ],
             log_y=True,
         ),
         Panel(
             "The theorem's terms on AccBO's schedule",
-            f"For {' and '.join(SKELETONS)}: what is bounded (term 0) and the three terms that "
+            f"For {' and '.join(SKELETONS)}: what is bounded (first) and the three terms that "
             "bound it, the progress of Φ, the error of the momentum and the curvature. The error "
             "of the momentum is most of it.",
-            "term",
+            "",
             "size",
             [
                 Curve(name, np.arange(len(labels)), np.array(sizes))
                 for name, sizes in zip(SKELETONS, terms, strict=True)
             ],
             log_y=True,
+            ticks=labels,
         ),
     ]
+
+
+def _in_windows(paths: Sequence[np.ndarray], count: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of ``count`` windows of t begins, and the largest value of any path in it."""
+    longest = max(map(len, paths))
+    starts = np.unique(np.linspace(0, longest, count, endpoint=False).astype(int))
+    largest = np.zeros(len(starts))
+    for path in paths:
+        inside = starts < len(path)
+        values = np.maximum.reduceat(path, starts[inside])
+        largest[inside] = np.maximum(largest[inside], values)
+    return starts, largest
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
