@@ -25,6 +25,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("_figures.panel", 1),
     ("_figures.draw", 2),
     ("_figures.files", 3),
+    ("_figures.page", 4),
     ("_options", 0),
     ("parameters", 0),
     ("_pieces", 0),

@@ -17,7 +17,7 @@ from accbo.problems import finite_sum
 from accbo.problems.hyperparameters import Hyperparameters
 from accbo.problems.meta_learning import MetaLearning, episodes
 from accbo.sampling import Tape
-from accbo.tasks import commands, registry, summary, sweep
+from accbo.tasks import commands, pictures, registry, summary, sweep
 from accbo.tasks.blocks import Blocks, steepest_block
 from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
 from accbo.tasks.sweep import Outcome, Plan, best, kept_runs
@@ -171,6 +171,29 @@ def test_seeds_are_draws_of_their_own(tmp_path: Path) -> None:
     assert len(last) == 3
     mean, half = summary.interval([1.0, 2.0, 3.0])
     assert (mean, half) == (2.0, pytest.approx(4.302653 / np.sqrt(3)))
+
+
+def test_what_should_be_small_is_drawn_as_it_is_with_its_known_minimum() -> None:
+    """“minus Φ” is a score; the picture shows Φ, on a logarithmic axis, and SciPy's minimum."""
+
+    def curve(values: list[float], trouble: str = "") -> Curve:
+        measures = {"minus Φ": [-value for value in values]}
+        return Curve(2, [10, 20], [0.1, 0.2], measures, {"test error": 1.0}, trouble, 1)
+
+    finals = {
+        "AccBO": [curve([4.0, 2.0]), curve([6.0, 4.0])],
+        "SLIP": [curve([4.0, 2.0], "iteration 3: x holds a NaN")],
+    }
+    plan = Plan("toy-task", tuple(finals), 20, 2)
+    outcome = Outcome(plan, {}, {"AccBO": 0, "SLIP": 0}, finals)
+    references = {"validation Φ, SciPy": [1.0, 2.0], "test error, SciPy": [9.0]}
+    panel = pictures._panel(outcome, references, "Φ", -1.0, "calls")
+    assert [line.label for line in panel.curves] == ["AccBO", "SciPy"]
+    assert list(panel.curves[0].y) == [5.0, 3.0]
+    assert list(panel.curves[1].y) == [1.5, 1.5]
+    assert panel.log_y
+    assert panel.y_label == "Φ"
+    assert "Lower is better. All runs diverged of SLIP." in panel.caption
 
 
 def test_the_command(tmp_path: Path, capsys: Any) -> None:

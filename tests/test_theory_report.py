@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from accbo._figures import files
+from accbo._figures.page import mathematics
 from theory_checks import __main__ as command
 from theory_checks import page, report
 from theory_checks.harness import Settings, Verdict
@@ -38,7 +39,7 @@ def test_the_page_stands_alone_and_says_everything(verdicts: list[Verdict]) -> N
         for panel in verdict.panels:
             assert f"<strong>{panel.title}.</strong>" in html
         for finding in verdict.findings:
-            assert str(markupsafe.escape(finding.quantity)) in html
+            assert str(mathematics(finding.quantity)) in html
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     for target in re.findall(r'href="#([^"]+)"', html) + re.findall(r"url\(#([^)]+)\)", html):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from accbo._figures.files import files, files_together, inline, lacking
-from accbo._figures.panel import slug, typeset
+from accbo._figures.page import rendered, shown
+from accbo._figures.panel import slug
 from theory_checks import printed, report
 from theory_checks.harness import Settings, Verdict
 
@@ -27,30 +27,15 @@ def check(option: str, *packages: str) -> None:
 
 def page(verdicts: Sequence[Verdict], settings: Settings, jobs: int, seconds: float) -> str:
     """The report as HTML that needs no network."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    environment.filters["chance"] = chance
-    environment.filters["code"] = code
-    environment.filters["mathematics"] = mathematics
     content = report.document(verdicts, settings, jobs, seconds)
     for check, verdict in zip(content["checks"], verdicts, strict=True):
         check["in_words"] = verdict.check.IN_WORDS
         check["sections"] = sections(verdict.check.__doc__ or "")
         check["command"] = report.command(settings, [verdict.check.NAME])
-        check["figures"] = [
-            {"title": panel.title, "caption": panel.caption, "svg": inline(panel)}
-            for panel in verdict.panels
-        ]
+        check["figures"] = shown(verdict.panels)
         check["small"] = inline(verdict.panels[0], small=True) if verdict.panels else ""
-    return environment.get_template("report.html.j2").render(
+    return rendered(
+        Path(__file__).parent / "report.html.j2",
         **content,
         passed=sum(verdict.passed for verdict in verdicts),
         alarm=printed.alarm(verdicts),
@@ -76,31 +61,3 @@ def sections(docstring: str) -> list[tuple[str, str]]:
     parts = re.split(rf"^({names})\s", docstring, flags=re.MULTILINE)[1:]
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return [(name, " ".join(text.split("\n\n")[0].split())) for name, text in pairs]
-
-
-def number(value: Any) -> str:
-    """Five significant digits; what is no number as it is."""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def chance(value: Any) -> str:
-    """A probability to two digits; 0 where there is no chance at all."""
-    return f"{value:.1e}" if isinstance(value, float) and value else str(value or 0)
-
-
-def mathematics(text: str) -> Any:
-    """``text`` as HTML, with raised and lowered parts."""
-    import markupsafe
-
-    escaped = str(markupsafe.escape(text))
-    return markupsafe.Markup(
-        typeset(escaped, lambda part: f"<sup>{part}</sup>", lambda part: f"<sub>{part}</sub>")
-    )
-
-
-def code(text: str) -> Any:
-    """``text`` as HTML, what stands between double backquotes as code."""
-    import markupsafe
-
-    escaped = str(markupsafe.escape(text))
-    return markupsafe.Markup(re.sub(r"``(.*?)``", r"<code>\1</code>", escaped))

@@ -27,6 +27,7 @@ STYLE = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A5A00", "#7F3C8D")
 MARKERS = "os^DvPX*<>"
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 2)))
+FEW_BARS = 4  # on such a line
 MOST_MARKERS = 12  # on a line that joins measurements
 LETTERS = 50  # of a legend's line
 ALONE = "#444444"  # of a line that no measurement belongs to
@@ -84,8 +85,8 @@ def together(panels: Sequence[tuple[str, Panel]], columns: int) -> Any:
 
 def draw(axes: Any, panel: Panel) -> None:
     """``panel`` on ``axes``, without a legend."""
-    for curve, look in zip(panel.curves, looks(panel.curves), strict=True):
-        _draw(axes, curve, look, across=bool(panel.ticks))
+    for turn, (curve, look) in enumerate(zip(panel.curves, looks(panel.curves), strict=True)):
+        _draw(axes, curve, look, turn / len(panel.curves), across=bool(panel.ticks))
     x_axis, y_axis = (axes.yaxis, axes.xaxis) if panel.ticks else (axes.xaxis, axes.yaxis)
     x_axis.set_label_text(mathematics(panel.x_label))
     y_axis.set_label_text(mathematics(panel.y_label))
@@ -93,6 +94,9 @@ def draw(axes: Any, panel: Panel) -> None:
         axes.set_xscale("log", base=2)
     if panel.log_y:
         (axes.set_xscale if panel.ticks else axes.set_yscale)("log")
+    if any(curve.joined and curve.low is not None for curve in panel.curves):
+        _frame(axes, panel)
+    if panel.log_y:
         _few_ticks(y_axis)
     if panel.ticks:
         axes.set_yticks(range(len(panel.ticks)), _names(panel), fontsize=9)
@@ -154,8 +158,12 @@ def _thumbnail(axes: Any, panel: Panel, title: str) -> None:
         line.set_markersize(3)
 
 
-def _draw(axes: Any, curve: Curve, look: Look, across: bool) -> None:
-    """One curve; ``across`` exchanges the axes."""
+def _draw(axes: Any, curve: Curve, look: Look, turn: float, across: bool) -> None:
+    """One curve; ``across`` exchanges the axes.
+
+    Joined curves show few of their intervals, and ``turn`` in [0, 1) puts those of one curve
+    beside those of another: nine bands over one another are none.
+    """
     x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
     at = (y, x) if across else (x, y)
     if curve.predicted:
@@ -167,10 +175,22 @@ def _draw(axes: Any, curve: Curve, look: Look, across: bool) -> None:
     if curve.low is not None and curve.high is not None:
         low, high = np.asarray(curve.low, dtype=float), np.asarray(curve.high, dtype=float)
         sizes = np.maximum(np.stack((y - low, high - y)), 0.0)
-        bars = {"xerr" if across else "yerr": sizes}
+        apart = -(-len(x) // FEW_BARS) if curve.joined else 1
+        bars: dict[str, Any] = {"xerr" if across else "yerr": sizes}
+        bars["errorevery"] = (int(turn * apart), apart)
         axes.errorbar(
             *at, **bars, fmt="none", ecolor=look.colour, capsize=2, elinewidth=1, zorder=1.8
         )
+
+
+def _frame(axes: Any, panel: Panel) -> None:
+    """Room for the lines and half as much around them; wider intervals are cut."""
+    values = np.concatenate([np.asarray(curve.y, dtype=float) for curve in panel.curves])
+    values = np.log(values) if panel.log_y else values
+    low, high = np.min(values), np.max(values)
+    room = (high - low) / 2 or 0.5
+    ends = np.array([low - room, high + room])
+    axes.set_ylim(*(np.exp(ends) if panel.log_y else ends))
 
 
 def _slopes(axes: Any, panel: Panel) -> None:

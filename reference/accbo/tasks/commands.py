@@ -56,6 +56,12 @@ def fill_run(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write a page with pictures, several tasks in a folder each",
     )
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        help="each picture as PDF, SVG, PNG and CSV, several tasks in a folder each",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from a run that was stopped")
     parser.set_defaults(run=_run)
 
@@ -119,8 +125,12 @@ def _run_all(
         documents[task.name] = summary.document(outcome, references)
         if options.report is not None:
             page = pictures.page(outcome, task, references, _command(options, plan))
-            folder = _page_folder(options, task, len(tasks))
+            folder = _folder(options.report, task, len(tasks))
             print(f"report: {pictures.write_page(folder, page)}")
+        if options.figures is not None:
+            drawn = pictures.panels(outcome, task, references)
+            folder = _folder(options.figures, task, len(tasks))
+            print(f"figures: {pictures.write_figures(folder, drawn)}")
         codes.append(_code(outcome))
     files: tuple[tuple[Path, str], ...] = ()
     if options.json is not None:
@@ -147,20 +157,23 @@ def _compare(plan: Plan, kept: Kept, jobs: int) -> Outcome:
 def _check_outputs(options: argparse.Namespace, tasks: Sequence[Task]) -> None:
     """Before an hour is spent on what cannot be kept."""
     if options.report is not None:
-        pictures.check()
+        pictures.check("--report", "jinja2", "matplotlib")
+    if options.figures is not None:
+        pictures.check("--figures", "matplotlib")
+    for place in filter(None, (options.report, options.figures)):
         for task in tasks:
-            folder = _page_folder(options, task, len(tasks))
+            folder = _folder(place, task, len(tasks))
             _make(folder)
-            _check_writable(folder, options.report)
+            _check_writable(folder, place)
     if options.json is not None:
         if options.json.is_dir():
             raise TaskError(f"cannot write {options.json}: it is a folder")
         _check_writable(options.json.resolve().parent, options.json)
 
 
-def _page_folder(options: argparse.Namespace, task: Task, tasks: int) -> Path:
-    """Where the page of a task goes: a folder of its own where there are several."""
-    return options.report / task.name if tasks > 1 else options.report
+def _folder(place: Path, task: Task, tasks: int) -> Path:
+    """Where what is drawn of a task goes: a folder of its own where there are several."""
+    return place / task.name if tasks > 1 else place
 
 
 def _code(outcome: Outcome) -> int:

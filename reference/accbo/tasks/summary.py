@@ -34,7 +34,7 @@ def finished(curves: Sequence[Curve]) -> list[Curve]:
 
 def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
     """One line a method: the test measures over the seeds, iterations, seconds, what was chosen."""
-    names = _measured(outcome)
+    names = measured(outcome)
     head = f"{'method':9}" + "".join(f"{name:>26}" for name in names)
     lines = [head + f"{'iterations':>12}{'seconds':>9}  path, lower"]
     for method, curves in outcome.finals.items():
@@ -57,7 +57,7 @@ def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
         mean, half = interval(values)
         lines.append(f"{mean:.4f} ± {half:.4f}  {name}")
     lines.append("best hyper-parameters, on seed 1:")
-    lines += [f"{method:9}  {_words(chosen)}" for method, chosen in settings(outcome).items()]
+    lines += [f"{method:9}  {words(chosen)}" for method, chosen in settings(outcome).items()]
     return "\n".join(lines)
 
 
@@ -76,7 +76,8 @@ def settings(outcome: Outcome) -> dict[str, dict[str, Any]]:
     return made
 
 
-def _words(chosen: Mapping[str, Any]) -> str:
+def words(chosen: Mapping[str, Any]) -> str:
+    """Hyper-parameters in a line."""
     return ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in chosen.items()
@@ -102,7 +103,7 @@ def document(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> dic
                 "runs": [_plain(curve) for curve in curves],
                 "test": {
                     name: interval([curve.test[name] for curve in finished(curves)])
-                    for name in _measured(outcome)
+                    for name in measured(outcome)
                     if len(finished(curves)) > 1
                 },
             }
@@ -121,7 +122,8 @@ def _edges(trial: int) -> list[str]:
     ]
 
 
-def _measured(outcome: Outcome) -> list[str]:
+def measured(outcome: Outcome) -> list[str]:
+    """The names of what is measured on the test set."""
     return next((list(c.test) for curves in outcome.finals.values() for c in curves if c.test), [])
 
 
