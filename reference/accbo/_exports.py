@@ -37,6 +37,7 @@ from accbo.algorithms import (
 from accbo.auditing import audit
 from accbo.checkpoint import CheckpointError
 from accbo.counting import Calls, count_calls
+from accbo.divergence import DivergenceWarning
 from accbo.problem import BilevelProblem, Constants, Noise
 from accbo.run import Interrupted, NonFiniteError, Result, run
 from accbo.sampling import Replay, Start, Tape
@@ -58,6 +59,7 @@ __all__ = [
     "Calls",
     "CheckpointError",
     "Constants",
+    "DivergenceWarning",
     "Interrupted",
     "MASOBASample",
     "MASOBAState",

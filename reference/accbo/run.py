@@ -15,6 +15,7 @@ import numpy as np
 
 from accbo._ahead import each, spare_core
 from accbo._arrays import Array, at_precision, is_jax, map_arrays, namespace, row, rows
+from accbo.divergence import divergence, warn_of_divergence
 from accbo.problem import BilevelProblem
 from accbo.run_checkpoint import Kept, RunCheckpoint, describe
 from accbo.sampling import Source, TapeStream, check_source, non_finite, sample_bytes
@@ -48,10 +49,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class NonFiniteError(FloatingPointError):
-    """A NaN or an infinity appeared; ``iteration`` and ``quantity`` say where first."""
+    """A NaN or an infinity appeared; ``iteration`` and ``quantity`` say where first.
 
-    def __init__(self, iteration: int, quantity: str) -> None:
-        super().__init__(f"iteration {iteration}: {quantity} holds a NaN or an infinity")
+    ``why`` is a sentence about the cause, where that is known.
+    """
+
+    def __init__(self, iteration: int, quantity: str, why: str = "") -> None:
+        said = f"iteration {iteration}: {quantity} holds a NaN or an infinity"
+        super().__init__(f"{said}; {why}" if why else said)
         self.iteration = iteration
         self.quantity = quantity
 
@@ -86,7 +91,8 @@ def run(
     is the caller's affair.
 
     With JAX arrays the run is a compiled ``lax.scan``; step sizes are traced, so that new
-    ones do not recompile. Raises ``TypeError`` or ``ValueError`` for input that does not
+    ones do not recompile. Warns (``DivergenceWarning``) where ‖m‖ and the curvature show that
+    the Neumann series diverges. Raises ``TypeError`` or ``ValueError`` for input that does not
     fit, ``NonFiniteError`` naming the iteration at which a NaN or infinity appeared,
     ``CheckpointError`` for a checkpoint that is damaged, newer or of another run, and on
     Ctrl-C ``Interrupted`` with the result so far.
@@ -142,14 +148,27 @@ def run(
             # keeps where the tape stands after the segment
             tape = isinstance(stream, TapeStream) and isinstance(x, np.ndarray)
             for segment, samples in each(segments, drawn, tape and not kept and spare_core()):
-                state, taken = _advance(engine, state, samples, segment)
+                try:
+                    state, taken = _advance(engine, state, samples, segment)
+                except _StoppedError as stopped:
+                    why = divergence(algorithm, problem, stopped.before)
+                    raise NonFiniteError(stopped.iteration, stopped.quantity, why) from None
                 history.extend(segment, taken)
                 bar.update(segment.steps)
                 if kept and (kept.due() or state.iteration == steps):
                     kept.save(Kept(state, *history.taken(), stream.position()))
         except KeyboardInterrupt:
             raise Interrupted(history.result(state)) from None
+    warn_of_divergence(algorithm, problem, state)
     return history.result(state)
+
+
+class _StoppedError(Exception):
+    """What is not finite from ``iteration`` on; ``before`` is the last state that is."""
+
+    def __init__(self, before: Any, iteration: int, quantity: str) -> None:
+        super().__init__(iteration, quantity)
+        self.before, self.iteration, self.quantity = before, iteration, quantity
 
 
 class _Segment(NamedTuple):
@@ -196,11 +215,11 @@ def _advance(engine: Engine, state: Any, samples: Any, segment: _Segment) -> tup
     one = segment._replace(groups=1, length=1, recorded=False)
     for index in range(segment.steps):
         if bad := non_finite(row(samples, index)):
-            raise NonFiniteError(segment.first + index, f"sample.{bad}")
-        only = slice(index, index + 1)
+            raise _StoppedError(state, segment.first + index, f"sample.{bad}")
+        only, before = slice(index, index + 1), state
         state, _ = engine.advance(state, _slice(samples, only), one)
         if bad := non_finite(state):
-            raise NonFiniteError(segment.first + index, bad)
+            raise _StoppedError(before, segment.first + index, bad)
     raise AssertionError("a block was not finite, its replay is")  # engines must agree
 
 

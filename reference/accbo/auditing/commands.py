@@ -53,15 +53,19 @@ def fill(parser: argparse.ArgumentParser) -> None:
             f"--{name}",
             type=_vector,
             metavar="A,B,…",
-            help="where to start (default: standard normal); --%(dest)s=-1,2 for a minus in front",
+            help="where to start (default: the problem's own start, or standard normal); "
+            "--%(dest)s=-1,2 for a minus in front",
         )
     parser.add_argument(
         "--namespace",
         metavar="NAME",
-        help=f"the arrays it takes: {', '.join(NAMESPACES)} (default: factory.namespace or numpy)",
+        help=f"the arrays it takes: {', '.join(NAMESPACES)} (default: factory.namespace, or the "
+        "problem's own)",
     )
     parser.add_argument(
-        "--dtype", choices=("float32", "float64"), default="float64", help="default %(default)s"
+        "--dtype",
+        choices=("float32", "float64"),
+        help="default: that of the problem's own start, or float64",
     )
     parser.add_argument(
         "--time-limit",
@@ -96,19 +100,17 @@ def _audit(options: argparse.Namespace) -> Answer:
 
 
 def _report(factory: Any, options: argparse.Namespace) -> Audit:
-    namespace = options.namespace or str(read(factory, "namespace") or "numpy")
-    if namespace == "jax" and options.dtype == "float64":
-        with contextlib.suppress(ImportError):
-            import jax
-
-            jax.config.update("jax_enable_x64", True)
-    shown = like(namespace, options.dtype)
-    x, y = (None if a is None else asarray(a, shown) for a in (options.x, options.y))
-    try:
-        with foreign(f"{options.target}()", options.time_limit):
-            problem = factory()
-    except NotImplementedError as error:
-        raise TargetError(f"{options.target}() raised {described(error)}") from error
+    declared = options.namespace or read(factory, "namespace")
+    _widen(str(declared), options)
+    problem = _built(factory, options)
+    backend = read(problem, "backend")
+    namespace = str(declared or backend or "numpy")
+    if not declared and backend == "jax" and read(problem, "start_point") is None:
+        _widen("jax", options)
+    own = declared is None and options.dtype is None and callable(read(problem, "start_point"))
+    shown = None if own else like(namespace, options.dtype or "float64")
+    where = problem.start_point()[0] if shown is None else shown
+    x, y = (None if a is None else asarray(a, where) for a in (options.x, options.y))
     return audit(
         problem,
         x,
@@ -121,3 +123,20 @@ def _report(factory: Any, options: argparse.Namespace) -> Audit:
         time_limit=options.time_limit,
         limit_total=options.limit_total,
     )
+
+
+def _widen(namespace: str, options: argparse.Namespace) -> None:
+    """Let JAX hold float64, unless float32 is asked for."""
+    if namespace == "jax" and options.dtype != "float32":
+        with contextlib.suppress(ImportError):
+            import jax
+
+            jax.config.update("jax_enable_x64", True)
+
+
+def _built(factory: Any, options: argparse.Namespace) -> Any:
+    try:
+        with foreign(f"{options.target}()", options.time_limit):
+            return factory()
+    except NotImplementedError as error:
+        raise TargetError(f"{options.target}() raised {described(error)}") from error

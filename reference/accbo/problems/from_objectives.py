@@ -30,6 +30,7 @@ from accbo._arrays import (
     to_host,
     traceable,
 )
+from accbo._blame import defined, described
 from accbo._extras import install
 from accbo.problem import LAWS, Noise, NoiseFields, Sample
 from accbo.sampling import Tape, draw_fields, probe_normals
@@ -38,6 +39,7 @@ Objective = Callable[[Array, Array, Sample], Array]
 Fields = tuple[tuple[str, Noise], ...]  # of a sample; a tuple, so that JAX can hash it
 
 PROBES = 3  # points at which new objectives are tried
+CALLS = 3  # of an objective on one input, which have to agree
 NEAR = 0.01  # how far from the point that the user names
 LIBRARIES = {"jax": "JAX", "torch": "PyTorch"}
 
@@ -64,6 +66,7 @@ class FromObjectives:
     backend: str
     upper_fields: Fields
     lower_fields: Fields
+    start_point: Callable[[], tuple[Array, Array]] | None = None  # that the user named
 
     @property
     def upper_noise(self) -> NoiseFields:
@@ -146,7 +149,8 @@ def from_objectives(
     ``upper`` and ``lower`` get one point, x ``(d_x,)`` and y ``(d_y,)``, and one sample: a dict
     of arrays with the fields and shapes declared in ``upper_noise`` and ``lower_noise``, each a
     ``Noise`` or a tuple (law, shape) or (law, shape, parameter) with one axis; or ``None`` for
-    the expectation. They return a scalar array, are pure, and branch on no value. A batch of
+    the expectation. They return a scalar array, are pure (two calls on one input
+    agree), and branch on no value. A batch of
     data is a field ``Noise("index", (batch,), rows)``. ``lower`` must be strongly convex in y.
 
     The objectives are tried at points within about 0.01 of ``at``, a pair (x, y) of arrays in the
@@ -158,9 +162,26 @@ def from_objectives(
     """
     _check_arguments(upper, lower, d_x, d_y, backend)
     above, below = _fields("upper_noise", upper_noise), _fields("lower_noise", lower_noise)
-    problem = FromObjectives(upper, lower, d_x, d_y, backend, above, below)
+    start = None if at is None else _Start(at)
+    problem = FromObjectives(upper, lower, d_x, d_y, backend, above, below, start)
     _try_out(problem, *_probe(problem, at))
     return problem
+
+
+class _Start:
+    """A point that JAX takes for part of the program, as it does a function: it is no variable."""
+
+    def __init__(self, point: tuple[Array, Array]) -> None:
+        self._point = point
+
+    def __call__(self) -> tuple[Array, Array]:
+        return self._point
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Start)  # another start is no reason to compile anew
+
+    def __hash__(self) -> int:
+        return hash(_Start)
 
 
 # --- one oracle, batched ---------------------------------------------------------------------
@@ -377,9 +398,9 @@ def _expect_scalar(
     """One plain call, whose errors are the user's own and easier to read than traced ones."""
     one = {field: sample[field][0, ...] for field, _ in fields}
     try:
-        value = objective(x[0, ...], y[0, ...], one)
+        value, *again = (objective(x[0, ...], y[0, ...], one) for _ in range(CALLS))
     except Exception as error:
-        raise ValueError(f"{name}(x, y, sample) raised {_named(error)} {_WHERE}") from error
+        raise ValueError(f"{name}(x, y, sample) raised {described(error)} {_WHERE}") from error
     if not is_array(value) or namespace(value) is not namespace(x):
         raise TypeError(
             f"{name} must return an array of the library that x is from, "
@@ -394,6 +415,21 @@ def _expect_scalar(
             f"{name} must return a floating-point number, got {dtype_name(value)}, "
             "which has no derivative"
         )
+    for other in again:
+        _expect_same(name, objective, to_host(value), to_host(other))
+
+
+def _expect_same(name: str, objective: Objective, value: np.ndarray, again: np.ndarray) -> None:
+    """Raise ``ValueError`` unless two calls on one input agree, to rounding."""
+    both_nan = np.isnan(value) & np.isnan(again)
+    if both_nan or abs(value - again) <= 1e3 * np.finfo(value.dtype).eps * abs(value):
+        return
+    raise ValueError(
+        f"{name}(x, y, sample) gave {float(value):.9g}, then {float(again):.9g} on the same input"
+        f"{defined(objective)}: it takes something that sample does not hold, such as the next "
+        "batch of a data loader, a random generator, or dropout in training mode; declare that as "
+        f"{name}_noise and read it from sample"
+    )
 
 
 def _asked(name: str, what: str, oracle: Callable[..., Array], *arguments: Any) -> Array:
@@ -402,7 +438,7 @@ def _asked(name: str, what: str, oracle: Callable[..., Array], *arguments: Any) 
         result = oracle(*arguments)
     except Exception as error:
         raise ValueError(
-            f"the {what} of {name}, over replicates, cannot be taken: {_named(error)}"
+            f"the {what} of {name}, over replicates, cannot be taken: {described(error)}"
         ) from error
     if not np.all(np.isfinite(to_host(result))):
         raise ValueError(f"the {what} of {name} holds a NaN or an infinity {_WHERE}")
@@ -411,9 +447,3 @@ def _asked(name: str, what: str, oracle: Callable[..., Array], *arguments: Any) 
 
 def _all_zero(gradient: Array) -> bool:
     return not np.any(to_host(gradient))
-
-
-def _named(error: Exception) -> str:
-    """The error's type and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
