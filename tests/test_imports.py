@@ -26,6 +26,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("_figures.draw", 2),
     ("_figures.files", 3),
     ("_figures.page", 4),
+    ("theory", 8),
     ("_options", 0),
     ("parameters", 0),
     ("_pieces", 0),
