@@ -67,6 +67,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("schedules", 5),
     ("validation", 5),
     ("run", 6),
+    ("conformance.ci", 0),
     ("conformance.digits", 0),
     ("conformance.target", 3),
     ("conformance.namespaces", 3),
