@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,27 +58,6 @@ def test_the_example_departs_once_its_average_is_swapped() -> None:
     names: dict[str, Any] = {"__name__": "mine"}
     exec(compile(wrong, MINE, "exec"), names)
     assert check(names["Mine"], fast=True, on_fail="return").exit_code == 1
-
-
-def test_the_maintainers_test_file_passes(tmp_path: Path) -> None:
-    package = tmp_path / "optlib"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "accbo.py").write_text(
-        _blocks(MINE, "python")[0].replace("Mine", "Implementation"), encoding="utf-8"
-    )
-    (block,) = _blocks("maintainer.md", "python")
-    (tmp_path / "test_accbo.py").write_text(block, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "."],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert re.search(r"\d{2,} passed", ended.stdout)
 
 
 @pytest.mark.parametrize("page", PAGES)

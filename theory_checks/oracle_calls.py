@@ -242,7 +242,7 @@ def _run(
     piece: Piece,
     host: Quadratic,
     algorithm: Any,
-    schedule: Schedule,
+    schedule: Schedule[Any],
     replicates: int,
     noise: tuple[int, int],
 ) -> np.ndarray:
@@ -681,7 +681,9 @@ def ablation_problem() -> Quadratic:
     )
 
 
-def _schedule(method: str, problem: Quadratic, steps: int, sampling: str = "chained") -> Schedule:
+def _schedule(
+    method: str, problem: Quadratic, steps: int, sampling: str = "chained"
+) -> Schedule[Any]:
     if method == "SLIP":
         return schedules.slip(problem.constants, steps=steps)
     return schedules.accbo(problem.constants, steps=steps, sampling=sampling)

@@ -318,7 +318,8 @@ class _Scan:
         return state._replace(iteration=1)
 
     def measure(self, state: Any) -> dict[str, Array]:
-        return self._functions.measure(state)
+        measured: dict[str, Any] = self._functions.measure(state)
+        return measured
 
     def advance(self, state: Any, samples: Any, segment: _Segment) -> tuple[Any, Any]:
         if segment.recorded:  # else one group, whose own axis would cost two copies

@@ -27,7 +27,8 @@ def rendered(template: Path, **values: Any) -> str:
         "code": code,
         "mathematics": mathematics,
     }
-    return environment.get_template(template.name).render(**values)
+    text: str = environment.get_template(template.name).render(**values)
+    return text
 
 
 def shown(panels: Sequence[Panel]) -> list[dict[str, str]]:

@@ -130,7 +130,8 @@ class SUSTAIN:
 
     def _root(self, t: int) -> float:
         """(w + t)^{−1/3}; t is an integer, and traced in a compiled run."""
-        return rational_power(self.offset + t, -1, 3)
+        rate: float = rational_power(self.offset + t, -1, 3)
+        return rate
 
     def _gradient(self, problem: BilevelProblem, sample: SUSTAINSample) -> Gradient:
         """(x, y) ↦ h_t(x, y), on this one sample and its one index wherever it is evaluated."""

@@ -108,8 +108,10 @@ class TTSA:
 
     def _lower_size(self, t: int) -> float:
         """β_t; t is an integer, and traced in a compiled run."""
-        return self.lower_step_size * rational_power(self.offset + t, -2, 5)
+        rate: float = self.lower_step_size * rational_power(self.offset + t, -2, 5)
+        return rate
 
     def _upper_size(self, t: int) -> float:
         """α_t."""
-        return self.upper_step_size * rational_power(self.offset + t, -3, 5)
+        rate: float = self.upper_step_size * rational_power(self.offset + t, -3, 5)
+        return rate

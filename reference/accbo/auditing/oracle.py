@@ -240,7 +240,8 @@ def tiled(draws: Draws | None, count: int) -> Draws | None:
 
 def unit(vector: np.ndarray) -> np.ndarray:
     """``vector`` at length 1."""
-    return vector / np.linalg.norm(vector)
+    values: np.ndarray = vector / np.linalg.norm(vector)
+    return values
 
 
 def _noise(level: str, name: str, given: object) -> Noise:
@@ -268,15 +269,19 @@ def _latin(noise: Noise, count: int, normals: Normals) -> np.ndarray:
     shape = (count, *noise.shape)
     slices = np.argsort(normals(shape), axis=0)  # a random permutation for every coordinate
     u = (slices + ndtr(normals(shape))) / count
+    values: np.ndarray
     if noise.law == "normal":
-        return ndtri(u)
+        values = ndtri(u)
+        return values
     if noise.law == "sign":
         return np.where(u < 0.5, 1.0, -1.0)
     if noise.law == "index":
         rows = int(noise.parameter or 1)
-        return np.minimum((u * rows).astype(np.int64), rows - 1)
+        values = np.minimum((u * rows).astype(np.int64), rows - 1)
+        return values
     p = 0.5 if noise.parameter is None else float(noise.parameter)
-    return np.where(u < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+    values = np.where(u < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+    return values
 
 
 def _start(vector: np.ndarray) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from accbo._exit import COULD_NOT_RUN, OK, Answer
 from accbo._options import seconds
+from accbo.conformance import ci
 from accbo.conformance.check import check, namespace_of, select
 from accbo.conformance.explain import explain
 from accbo.conformance.methods import catalogue, declared, known
@@ -32,6 +35,12 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cases", type=int, default=SET, metavar="N", help="an older case set")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
+    parser.add_argument(
+        "--badge", type=Path, metavar="FILE", help="write the verdict as JSON for a badge"
+    )
+    parser.add_argument(
+        "--annotate", action="store_true", help="print the lines that GitHub Actions shows on top"
+    )
     parser.add_argument(
         "--expect",
         action="append",
@@ -112,7 +121,12 @@ def _conform(options: argparse.Namespace) -> Answer:
         progress=sys.stderr.isatty(),
         name=options.target,
     )
-    return answer(report, options)
+    found, document = answer(report, options), json.loads(report.json())
+    if options.badge is not None:
+        found = replace(found, files=(*found.files, (options.badge, ci.badge(document))))
+    if options.annotate:
+        found = replace(found, text=f"{found.text}\n{ci.annotated(document)}")
+    return found
 
 
 def _expectation(text: str) -> tuple[str, str]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from accbo._arrays import Array, asarray, is_array, map_arrays, to_host
+from accbo._arrays import Array, asarray, index_dtype, is_array, map_arrays, to_host
 from accbo._extras import install
-from accbo.sampling import index_dtype
 
 
 class NamespaceError(RuntimeError):

@@ -200,7 +200,10 @@ def _oracle(
         sample = None if names is None else dict(zip(names, arrays[point:], strict=True))
         return single(*arrays[:point], sample)
 
-    return transforms.compiled(lambda *arrays: _batched(transforms.vmap, one, arrays))
+    derived: Callable[..., Any] = transforms.compiled(
+        lambda *arrays: _batched(transforms.vmap, one, arrays)
+    )
+    return derived
 
 
 def _batched(vmap: Any, one: Callable[..., Array], arrays: tuple[Array, ...]) -> Array:
@@ -226,11 +229,13 @@ def _value(_: Transforms, objective: Objective) -> Callable[..., Array]:
 
 
 def _grad_x(t: Transforms, objective: Objective) -> Callable[..., Array]:
-    return t.grad(objective, 0)
+    derived: Callable[..., Any] = t.grad(objective, 0)
+    return derived
 
 
 def _grad_y(t: Transforms, objective: Objective) -> Callable[..., Array]:
-    return t.grad(objective, 1)
+    derived: Callable[..., Any] = t.grad(objective, 1)
+    return derived
 
 
 def _hvp(t: Transforms, objective: Objective) -> Callable[..., Array]:
@@ -272,7 +277,8 @@ def _torch_transforms() -> Transforms:
 
     def without_graph(function: Callable[..., Array]) -> Callable[..., Array]:
         # else parameters that an objective closes over would chain every iteration to the last
-        return torch.no_grad()(function)
+        derived: Callable[..., Any] = torch.no_grad()(function)
+        return derived
 
     return Transforms(
         grad=lambda function, argument: func.grad(function, argnums=argument),
