@@ -214,6 +214,6 @@ def _gradient(oracle: Oracle, point: Point, v: np.ndarray, frame: np.ndarray) ->
             "hvp_lower", x + moves[:, : x.size], y + moves[:, x.size :], along, finite=False
         )
         values = bent @ v
-        return np.nan_to_num(
-            (values[: len(frame)] - values[len(frame) :]) / (2 * step), nan=0, posinf=0, neginf=0
-        )
+        change = (values[: len(frame)] - values[len(frame) :]) / (2 * step)
+        finite: np.ndarray = np.nan_to_num(change, nan=0, posinf=0, neginf=0)
+        return finite

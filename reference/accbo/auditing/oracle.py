@@ -194,7 +194,8 @@ class Oracle:
             return self(method, x, y, v, finite=finite)
         if x.ndim == 1:
             along = None if v is None else v[None]
-            return self.mean(method, x[None], y[None], along, finite=finite)[0]
+            one: np.ndarray = self.mean(method, x[None], y[None], along, finite=finite)[0]
+            return one
         bank, means = self._bank(METHODS[method].level), []
         some = max(1, AT_ONCE // (BANK * sum(self.sizes.values())))
         for first in range(0, len(x), some):
