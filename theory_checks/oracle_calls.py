@@ -138,7 +138,7 @@ LEADING_ORDER, SAME_EXPECTATION = (0.2, 0.1), (0.05, 0.01)
 
 
 def _plain(algorithm: AccBO) -> AccBO:
-    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(upper_step=gradient_step))
+    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(x=gradient_step))
 
 
 def _long_step(algorithm: AccBO) -> AccBO:

@@ -23,7 +23,6 @@ from accbo.conformance.known import Known, known_problems
 from accbo.conformance.methods import catalogue
 from accbo.conformance.namespaces import like, move_to
 from accbo.conformance.replay import replay
-from accbo.conformance.variants import KeptPair, Remembering
 from accbo.conformance.vector import ACCBO, FIELDS, Vector, as_fields
 from accbo.conformance.wrappers import Perturbed, ScaledUpper
 from accbo.saga import Table
@@ -323,8 +322,7 @@ def _flags(vector: Vector) -> tuple[str, ...]:
 
 def _seen(vector: Vector, fault: Any) -> bool:
     algorithms = [change(vector.algorithm) for change in fault.variants(vector.algorithm)[0]]
-    remembers = isinstance(algorithms[0], Remembering | KeptPair)
-    if vector.kind == "step" and (remembers or getattr(algorithms[0], "remembers", False)):
+    if vector.kind == "step" and getattr(algorithms[0], "remembers", False):
         return False  # what it remembers is not in a state
     with np.errstate(all="ignore"):
         states = replay(algorithms, vector, "step" if vector.kind == "step" else "start")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from accbo.conformance.diagnosis import Diagnosis, diagnose
-from accbo.conformance.method_diagnosis import diagnose_method
+from accbo.conformance.methods import METHODS
 from accbo.conformance.observation import Observation, departs, departures
 from accbo.conformance.report import (
     CONVENTION,
@@ -42,8 +42,7 @@ def judge(
     checks = [*contract, *(check(one, reproduce) for one in observations)]
     failing = [found for found in checks if found.status == FAIL]
     method = observations[0].vector.method if observations else ACCBO
-    search = diagnose if method == ACCBO else diagnose_method
-    diagnosis = search(observations) if failing else NOTHING
+    diagnosis = diagnose(METHODS[method], observations) if failing else NOTHING
     if diagnosis.convention and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
     return Report(
