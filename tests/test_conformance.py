@@ -16,11 +16,11 @@ from accbo.conformance.check import check_one, select
 from accbo.conformance.diagnosis import FEWEST
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.judge import judge
+from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.observation import Observation
 from accbo.conformance.observe import Runner
-from accbo.conformance.replay import expected, iterations, timed
+from accbo.conformance.replay import expected, iterations
 from accbo.conformance.report import CONVENTION, FAIL, PASS, SKIP
-from accbo.conformance.variants import resume
 from accbo.conformance.vector import FIELDS, Vector, load
 from tests.support import ALGORITHM
 

@@ -26,12 +26,12 @@ from accbo.conformance.judge import judge
 from accbo.conformance.lint import lint
 from accbo.conformance.method_groups import method_groups, other_methods
 from accbo.conformance.methods import METHODS, catalogue
+from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.namespaces import like, move_to
 from accbo.conformance.observation import Observation
 from accbo.conformance.observe import Runner
 from accbo.conformance.replay import shown
 from accbo.conformance.report import PASS
-from accbo.conformance.variants import resume
 from accbo.conformance.vector import METHODS as EVERY
 from accbo.conformance.vector import SET, as_fields, as_state, encode, file_of, load
 from tests.backends import need
@@ -51,20 +51,23 @@ def implementation(make: Make, method: str) -> Any:
 
         def __init__(self, problem: Any, declared: Any, state: Any) -> None:
             self.problem, self.made = problem, make(declared)
-            self.now = resume(self.made[0], state)
+            self.now, self.t = resume(self.made[0], state), state.iteration
 
         def step(self, sample: Any) -> None:
             with np.errstate(all="ignore"):
-                self.now = draw.choice(self.made).step(self.problem, self.now, sample)
+                chosen = draw.choice(self.made)
+                self.now = chosen.step(self.problem, self.now, timed(chosen, self.t, sample))
+            self.t += 1
 
         def state(self) -> dict[str, Any]:
             return shown(self.now)
 
     def begin(problem: Any, declared: Any, x: Any, y: Any, start: Any) -> Any:
         made = Implementation.__new__(Implementation)
-        made.problem, made.made = problem, make(declared)
+        made.problem, made.made, made.t = problem, make(declared), 1
+        given = start._replace(first=timed(made.made[0], 0, start.first))
         with np.errstate(all="ignore"):
-            made.now = made.made[0].init(problem, x, y, start)
+            made.now = made.made[0].init(problem, x, y, given)
         return made
 
     Implementation.start = staticmethod(begin)  # type: ignore[attr-defined]

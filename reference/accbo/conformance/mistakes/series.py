@@ -1,0 +1,296 @@
+"""Mistakes of the Neumann series: (product, v, sample, terms, scale, sampling) to S v."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from accbo._arrays import Array, map_arrays, namespace, rows
+from accbo.algorithms.stocbio import batch_gradient
+from accbo.conformance.mistakes.changes import Iteration, part, transformed, within
+from accbo.conformance.mistakes.mistake import (
+    Change,
+    Choices,
+    Mistake,
+    both,
+    has,
+    made_by,
+    ways,
+    without,
+)
+from accbo.conformance.mistakes.places import AUC, CLEANING
+from accbo.hypergradient import implicit_gradient, neumann_gradient
+from accbo.spider import batch_mean
+
+SERIES = has("series")
+_DRAWN = both(SERIES, made_by("h", implicit_gradient), without(has("estimate")))
+
+
+# --- rows of the series ----------------------------------------------------------------------
+
+
+def stage_rows(terms: int, term: int) -> list[int]:
+    """The rows of factors j = 1..q of the term q = ``term`` in the independent layout."""
+    found, first = [], 0
+    for j in range(1, term + 1):
+        found.append(first + term - j)
+        first += terms - j
+    return found
+
+
+def term_rows(sampling: str, terms: int, term: int) -> list[int]:
+    """The rows of ``sample.hessian`` that the term q = ``term`` uses, first factor first."""
+    return stage_rows(terms, term) if sampling == "independent" else list(range(term))
+
+
+def _row(part: dict[str, Array], index: int) -> dict[str, Array]:
+    return {key: leaf[index, ...] for key, leaf in part.items()}
+
+
+def _take(leaf: Array, used: list[int]) -> Array:
+    if not used:
+        return leaf[:0, ...]
+    return namespace(leaf).stack([leaf[index, ...] for index in used])
+
+
+# --- changes ------------------------------------------------------------------------------------
+
+
+def _from_first(start: Callable[[Array, int], Array]) -> Change:
+    """The sum without q = 0; ``start(q, Q)`` is the term that is drawn where one is."""
+
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+            if sampling != "randomised":
+                return right(p, v, s, terms, scale, sampling) - v / scale
+            drawn = start(s.power["power"], terms)
+            value = right(p, v, s._replace(power={"power": drawn}), terms, scale, sampling)
+            return namespace(v).where(drawn > 0, value, 0 * v)
+
+        return series
+
+    return part(series=make)
+
+
+def _as_drawn(q: Array, terms: int) -> Array:
+    return q
+
+
+def _one_up(q: Array, terms: int) -> Array:
+    return namespace(q).where(q + 1 < terms, q + 1, q)
+
+
+def _at_least_one(q: Array, terms: int) -> Array:
+    return namespace(q).where((q > 0) | (terms == 1), q, q + 1)
+
+
+def _fewer(own_layout: bool) -> Change:
+    """Q − 1 terms, on the rows they have among Q or on the first rows."""
+
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+            less = terms - 1
+            if less == 0:
+                return 0 * v
+            used = list(range(rows(s.hessian)))[: max(less - 1, 0)]
+            if sampling == "independent":
+                used = list(range(less * (less - 1) // 2))
+                if not own_layout:
+                    used = sorted(r for q in range(less) for r in term_rows(sampling, terms, q))
+            elif sampling == "randomised":
+                if not own_layout:  # every drawn q, a smaller factor
+                    return right(p, v, s, terms, scale, sampling) * less / terms
+                q = s.power["power"]
+                s = s._replace(power={"power": namespace(q).where(q < less, q, q - 1)})
+            short = s._replace(hessian=map_arrays(lambda leaf: _take(leaf, used), s.hessian))
+            return right(p, v, short, less, scale, sampling)
+
+        return series
+
+    return part(series=make)
+
+
+def _more(extra: int | None) -> Change:
+    """Q + 1 terms; the factor without a sample takes row ``extra``, or the expectation."""
+
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+            total = right(p, v, s, terms, scale, sampling)
+            if sampling == "randomised":
+                return total * (terms + 1) / terms
+            power, given = v, rows(s.hessian)
+            for index in term_rows(sampling, terms, terms - 1):
+                power = power - p(power, _row(s.hessian, index)) / scale
+            zeta = None if extra is None or not given else _row(s.hessian, extra % given)
+            return total + (power - p(power, zeta) / scale) / scale
+
+        return series
+
+    return part(series=make)
+
+
+def _extra_terms(algorithm: Any) -> Sequence[Choices]:
+    rows_of = (-1, 0) if made_by("h", batch_gradient)(type(algorithm)) else (-1, 0, None)
+    return [(_more(extra),) for extra in rows_of]
+
+
+def _without_scale(outside: bool, inside: bool) -> Change:
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+            factor = (lambda u, zeta: scale * p(u, zeta)) if inside else p
+            value = right(factor, v, s, terms, scale, sampling)
+            return value * scale if outside else value
+
+        return series
+
+    return part(series=make)
+
+
+def of_value(change: Callable[[Array, Array, int, float], Array]) -> Change:
+    """``change(S v, v, Q, l)`` in the place of S v."""
+
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+            return change(right(p, v, s, terms, scale, sampling), v, terms, scale)
+
+        return series
+
+    return part(series=make)
+
+
+_WITHOUT_Q = of_value(lambda value, v, terms, scale: value / terms)
+
+
+def _randomised_without_Q(algorithm: Any) -> Any:
+    """One random term, drawn as for the randomised series, without the factor Q."""
+
+    def randomised(inner: Any) -> Any:
+        if not hasattr(inner, "neumann_sampling"):
+            return inner
+        return dataclasses.replace(inner, neumann_sampling="randomised")
+
+    return _WITHOUT_Q(transformed(algorithm, randomised))
+
+
+def _single_term(q: int) -> Change:
+    """The term q alone, on its rows; from the end where q is negative."""
+
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+            power = v
+            for index in term_rows(sampling, terms, q % terms):
+                power = power - p(power, _row(s.hessian, index)) / scale
+            return power / scale
+
+        return series
+
+    return part(series=make)
+
+
+def _single_terms(algorithm: Any) -> Sequence[Choices]:
+    if getattr(algorithm, "neumann_sampling", "randomised") == "randomised":
+        return [(_WITHOUT_Q,)]
+    return [tuple(_single_term(q) for q in range(algorithm.neumann_terms))]
+
+
+def _one_sample(which: int) -> Change:
+    def repeated(leaf: Array) -> Array:
+        if not leaf.shape[0]:
+            return leaf
+        one = leaf[which % leaf.shape[0], ...][None, ...]
+        return namespace(leaf).broadcast_to(one, leaf.shape)
+
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, *rest: Any) -> Array:
+            return right(p, v, s._replace(hessian=map_arrays(repeated, s.hessian)), *rest)
+
+        return series
+
+    return part(series=make)
+
+
+def _mean_of_series(
+    right: Any, at: Iteration, problem: Any, x: Array, y: Array, z: Array, sample: Any
+) -> Array:
+    a = at.algorithm
+    h = neumann_gradient(problem, sample, "chained", a.neumann_terms, a.neumann_scale)
+    return batch_mean(h, (x, y), rows(sample.upper))
+
+
+# --- the catalogue ----------------------------------------------------------------------------
+
+_NOT_ALL = "accbo.py:164-165"
+MISTAKES = (
+    Mistake(
+        "series from q = 1",
+        "series",
+        "the sum leaves out q = 0",
+        "v/l is missing: at μ = l nearly all of the implicit term",
+        ways(_from_first(_as_drawn), _from_first(_at_least_one), _from_first(_one_up)),
+        SERIES,
+        {
+            "AccBO": f"{AUC}, {_NOT_ALL}",
+            "StocBiO": f"{AUC}, stocbio.py:139-146; data cleaning, stocbio.py:143-149",
+        },
+    ),
+    Mistake(
+        "one term too few",
+        "series",
+        "Q − 1 terms",
+        "a bias (1 − μ/l)^(Q−1) instead of (1 − μ/l)^Q",
+        ways(_fewer(own_layout=False), _fewer(own_layout=True)),
+        SERIES,
+    ),
+    Mistake(
+        "one term too many",
+        "series",
+        "Q + 1 terms",
+        "less bias than declared, more calls and noise",
+        _extra_terms,
+        SERIES,
+    ),
+    Mistake(
+        "1/l missing",
+        "series",
+        "the sum, or every factor, is not divided by l",
+        "the implicit term is l times too large, or the series diverges",
+        ways(
+            _without_scale(outside=True, inside=False),
+            _without_scale(outside=False, inside=True),
+            _without_scale(outside=True, inside=True),
+        ),
+        SERIES,
+    ),
+    Mistake(
+        "random term without Q",
+        "series",
+        "one random term of the series, without the factor Q",
+        "the implicit term is Q times too small: 97 % of it missing in published code",
+        _single_terms,
+        _DRAWN,
+        {"AccBO": f"{AUC}, {_NOT_ALL}", "TTSA": f"{AUC} and data cleaning, ttsa.py"},
+        apply=_randomised_without_Q,
+    ),
+    Mistake(
+        "one sample for all factors",
+        "series",
+        "powers of one realisation of the Hessian",
+        "E[H^q] is not E[H]^q: a bias that no number of terms removes",
+        ways(_one_sample(0), _one_sample(-1)),
+        SERIES,
+        {
+            "AccBO": f"{AUC}, accbo.py:153-163",
+            "StocBiO": f"{AUC}, stocbio.py:139-146; data cleaning, stocbio.py:143-149",
+            "VRBO": f"{CLEANING}, stocbio.py:143-149",
+        },
+    ),
+    Mistake(
+        "mean of series",
+        "series",
+        "a series and a product for every sample, and then the mean",
+        "the factors are those of single samples: their variance is not that of a batch",
+        ways(within(h=_mean_of_series)),
+        made_by("h", batch_gradient),
+    ),
+)
