@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from accbo.conformance.cases import norms
-from accbo.conformance.observation import Observation, departs, departures
+from accbo.conformance.observation import Observation, departs, departures, growth, ratio
 from accbo.conformance.replay import Shown, shown, tolerances
 from accbo.conformance.wrappers import Wrapped
 from accbo.upper import normalized_step
 
 CLOSE = 10.0  # tolerances: what follows from other numbers may round differently
+LOOKED_AT = 24  # observations, and
+ITERATIONS = 2  # of each
 IN_START = "only in the start: warm start, or iteration 0"
 IN_TRAJECTORIES = (
     "only in trajectories: something is carried from step to step that is not in the state"
@@ -29,17 +31,30 @@ IN_TRAJECTORIES = (
 
 def offending(observations: Sequence[Observation]) -> tuple[tuple[str, ...], str]:
     """The quantities that are wrong, in the order of causes, and where that is seen."""
-    single = [one for one in observations if one.mode in ("step", "forced")]
-    found = _ordered(local(one, index) for one in single for index in range(len(one.states)))
+    failing = [one for one in observations if any(map(departs, departures(one)))]
+    single = [one for one in failing if one.mode in ("step", "forced")]
+    found = _ordered(local(one, index) for one in _some(single) for index in _first_wrong(one))
     if found:
         return found, ""
-    firsts = [first for one in observations if (first := _first(one)) is not None]
+    firsts = [first for one in _some(failing) if (first := _first(one)) is not None]
     if not firsts:
         return (), ""
     where = _ordered(names for _, names in firsts)
     if all(iteration == 0 for iteration, _ in firsts):
         return where[:1], IN_START
     return where, IN_TRAJECTORIES
+
+
+def _some(observations: Sequence[Observation]) -> list[Observation]:
+    """Some of them, of all kinds: as many as are looked at."""
+    return list(observations[:: -(-len(observations) // LOOKED_AT) or 1])
+
+
+def _first_wrong(observation: Observation) -> list[int]:
+    """The indices of the first iterations that depart, each of its own."""
+    begin = observation.vector.first_iteration if observation.mode == "step" else 1
+    wrong = (found.iteration - begin for found in filter(departs, departures(observation)))
+    return list(dict.fromkeys(wrong))[:ITERATIONS]
 
 
 def _ordered(found: Any) -> tuple[str, ...]:
@@ -72,86 +87,90 @@ def local(observation: Observation, index: int) -> list[str]:
     if not wrong:
         return []
     got, allowed = observation.states[index], tolerances(observation.vector, observation.mode)
-    take = _iteration(observation, index)
-    calls: list[str] = []
-    right = take(lambda name, made: _noting(name, made, calls), lambda problem: problem)
+    calls: list[Call] = []
+    right = _iteration(observation, index, lambda name, args: calls.append((name, args)) or args)
+    plans = [_read(args, right) for _, args in calls]
     hidden = _hidden(observation, index, got)
     found = []
     for name in wrong:
-        values = {other: (right[other], value) for other, value in got.items() if other != name}
-        given = take(
-            lambda _, made, values=values: lambda *a: made(*_replaced(a, values)),  # type: ignore[misc]
-            lambda problem, values=values: Substituting(problem, values),  # type: ignore[misc]
-        )
-        gap = norms(got[name] - given[name])
-        if not bool(np.all(gap <= CLOSE * allowed[index][name])):
+        given = _iteration(observation, index, _Giving(plans, {**got, name: None}))
+        grown = growth(given[name], right[name])
+        if ratio(got[name], given[name], allowed[index][name] * grown) > CLOSE:
             found.append(hidden if name == "x" and hidden else name)
     if begin + index == 0:
         found = [name.removesuffix("_previous") for name in found]
-    order = list(dict.fromkeys(calls))
+    order = list(dict.fromkeys(name for name, _ in calls))
     return sorted(
         dict.fromkeys(found), key=lambda name: order.index(name) if name in order else len(order)
     )
 
 
-Take = Callable[[Callable[[str, Any], Any], Callable[[Any], Any]], Shown]
+# --- an iteration that is told some of its own numbers ------------------------------------------
+
+Call = tuple[str, tuple[Any, ...]]  # what is called, with what
+See = Callable[[str, tuple[Any, ...]], Any]  # of a call to the arguments that it gets
 
 
-def _iteration(observation: Observation, index: int) -> Take:
-    """The reference's iteration with its parts and its problem changed."""
-    vector, from_start = observation.vector, observation.mode == "start"
+def _iteration(observation: Observation, index: int, see: See) -> Shown:
+    """The reference's iteration, its parts and its problem called with what ``see`` returns."""
+    vector = observation.vector
 
-    def take(part: Callable[[str, Any], Any], problem: Callable[[Any], Any]) -> Shown:
-        parts = vector.algorithm.parts
-        changed = parts._replace(
-            **{name: part(name, made) for name, made in parts._asdict().items()}
-        )
-        algorithm, on = (
-            dataclasses.replace(vector.algorithm, parts=changed),
-            problem(vector.problem),
-        )
-        if from_start and index == 0:
+    def seen(name: str, made: Any) -> Any:
+        return lambda *arguments: made(*see(name, arguments))
+
+    parts = vector.algorithm.parts
+    changed = parts._replace(**{name: seen(name, made) for name, made in parts._asdict().items()})
+    algorithm = dataclasses.replace(vector.algorithm, parts=changed)
+    on = Seen(vector.problem, see)
+    if observation.mode == "start":
+        if index == 0:
             return shown(algorithm.init(on, vector.x, vector.y, vector.start))
-        at = index - 1 if from_start else index
-        return shown(algorithm.step(on, vector.before(at), vector.samples[at]))
-
-    return take
+        index -= 1
+    return shown(algorithm.step(on, vector.before(index), vector.samples[index]))
 
 
-def _noting(name: str, made: Any, calls: list[str]) -> Any:
-    def noted(*arguments: Any) -> Any:
-        calls.append(name)
-        return made(*arguments)
+def _read(value: Any, right: Shown) -> Any:
+    """Which shown quantity ``value`` is; of a tuple, of each part; None for anything else.
 
-    return noted
-
-
-Values = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the reference's value, and hers
-
-
-def _replaced(value: Any, values: Values) -> Any:
-    """``value`` with hers wherever it is the reference's value of a shown quantity."""
+    A quantity with one more axis in front is that of both points of a pair, or of a batch.
+    """
     if isinstance(value, tuple):
-        parts = [_replaced(part, values) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    if not isinstance(value, np.ndarray):
-        return value
-    for right, hers in values.values():
-        if value.shape == right.shape and np.array_equal(value, right):
-            return hers
-        if value.shape[1:] == right.shape and value.size and np.all(value == right):
-            return np.broadcast_to(hers, value.shape)
-    return value
+        return tuple(_read(part, right) for part in value)
+    if not isinstance(value, np.ndarray) or not value.size:
+        return None
+    for name, of in right.items():
+        if value.shape == of.shape and np.array_equal(value, of):
+            return name
+        if value.shape[1:] == of.shape and np.all(value == of):
+            return name
+    return None
+
+
+class _Giving:
+    """``hers`` in every place where ``plans``, one a call, say that one of them is read."""
+
+    def __init__(self, plans: Sequence[Any], hers: Mapping[str, Any]) -> None:
+        self.plans, self.hers = iter(plans), hers
+
+    def __call__(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        return self._given(arguments, next(self.plans))
+
+    def _given(self, value: Any, plan: Any) -> Any:
+        if isinstance(plan, tuple):
+            parts = [self._given(part, of) for part, of in zip(value, plan, strict=True)]
+            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        hers = self.hers.get(plan)
+        return value if hers is None else np.broadcast_to(hers, value.shape)
 
 
 @dataclass(frozen=True, eq=False)
-class Substituting(Wrapped):
-    """The problem at her points wherever it is asked at the reference's."""
+class Seen(Wrapped):
+    """The problem, asked at the points that ``see`` returns."""
 
-    values: Values
+    see: See
 
-    def _at(self, x: Any, y: Any) -> tuple[Any, Any]:
-        return _replaced(x, self.values), _replaced(y, self.values)
+    def _at(self, *point: Any) -> Any:
+        return self.see("", point)
 
     def grad_x_upper(self, x: Any, y: Any, sample: Any = None) -> Any:
         """∇_x F, shape ``(..., d_x)``."""
@@ -167,11 +186,11 @@ class Substituting(Wrapped):
 
     def hvp_lower(self, x: Any, y: Any, v: Any, sample: Any = None) -> Any:
         """∇²_yy G v, shape ``(..., d_y)``."""
-        return super().hvp_lower(*self._at(x, y), v, sample)
+        return super().hvp_lower(*self._at(x, y, v), sample)
 
     def cross_lower(self, x: Any, y: Any, v: Any, sample: Any = None) -> Any:
         """∇²_xy G v, shape ``(..., d_x)``."""
-        return super().cross_lower(*self._at(x, y), v, sample)
+        return super().cross_lower(*self._at(x, y, v), sample)
 
 
 def _hidden(observation: Observation, index: int, got: Shown) -> str:

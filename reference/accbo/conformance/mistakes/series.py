@@ -111,8 +111,11 @@ def _fewer(own_layout: bool) -> Change:
     return part(series=make)
 
 
-def _more(extra: int | None) -> Change:
-    """Q + 1 terms; the factor without a sample takes row ``extra``, or the expectation."""
+def _more(extra: int | None, in_batches: bool = False) -> Change:
+    """Q + 1 terms; the factor without a sample takes row ``extra``, or the expectation.
+
+    Where there is no row, Q being 1, a batch is that of the cross derivative.
+    """
 
     def make(right: Any) -> Any:
         def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
@@ -123,6 +126,8 @@ def _more(extra: int | None) -> Change:
             for index in term_rows(sampling, terms, terms - 1):
                 power = power - p(power, _row(s.hessian, index)) / scale
             zeta = None if extra is None or not given else _row(s.hessian, extra % given)
+            if in_batches and not given:
+                zeta = s.cross
             return total + (power - p(power, zeta) / scale) / scale
 
         return series
@@ -131,8 +136,9 @@ def _more(extra: int | None) -> Change:
 
 
 def _extra_terms(algorithm: Any) -> Sequence[Choices]:
-    rows_of = (-1, 0) if made_by("h", batch_gradient)(type(algorithm)) else (-1, 0, None)
-    return [(_more(extra),) for extra in rows_of]
+    if made_by("h", batch_gradient)(type(algorithm)):
+        return [(_more(extra, in_batches=True),) for extra in (-1, 0)]
+    return [(_more(extra),) for extra in (-1, 0, None)]
 
 
 def _without_scale(outside: bool, inside: bool) -> Change:
