@@ -228,3 +228,17 @@ def made_of(cls: type, **changes: Any) -> type:
 def replace_parts(monkeypatch: pytest.MonkeyPatch, cls: type, **changes: Any) -> None:
     """Let every instance of ``cls`` have other parts until the test ends."""
     monkeypatch.setattr(cls, "parts", _parts(**changes))
+
+
+# --- cases that show a mistake ----------------------------------------------------------------
+
+
+def evidence(method: str, name: str) -> list[Any]:
+    """Some vectors of an algorithm: of the fast tier, and the first and last that a fault fails."""
+    from accbo.conformance.check import select
+
+    vectors = select(algorithm=method)
+    fast = [vector for vector in vectors if vector.fast]
+    flagged = [vector for vector in vectors if name in vector.flags]
+    chosen = [*fast[:: max(1, len(fast) // 20)], *flagged[:2], *flagged[-2:]]
+    return list({vector.id: vector for vector in chosen}.values())

@@ -47,6 +47,7 @@ LINES: dict[str, Mapping[str, str]] = {
         "start": "start: T0 SNAG steps from the pair (y_init, y_init) at x_0, then "
         "y_0 = y_{−1} = ŷ_0",
         "numerics": _NUMERICS,
+        "constants": "every hyper-parameter as it was declared, 0 included",
     },
     "SLIP": _linear("y_{t+1} = y_t − α ∇_y G(x_t, y_t; π)", _M, _NORMALISED),
     "MASOBA": _linear(

@@ -88,7 +88,12 @@ def local(observation: Observation, index: int) -> list[str]:
         return []
     got, allowed = observation.states[index], tolerances(observation.vector, observation.mode)
     calls: list[Call] = []
-    right = _iteration(observation, index, lambda name, args: calls.append((name, args)) or args)
+
+    def noted(name: str, arguments: tuple[Any, ...]) -> Any:
+        calls.append((name, arguments))
+        return arguments
+
+    right = _iteration(observation, index, noted)
     plans = [_read(args, right) for _, args in calls]
     hidden = _hidden(observation, index, got)
     found = []
@@ -174,23 +179,28 @@ class Seen(Wrapped):
 
     def grad_x_upper(self, x: Any, y: Any, sample: Any = None) -> Any:
         """∇_x F, shape ``(..., d_x)``."""
-        return super().grad_x_upper(*self._at(x, y), sample)
+        x, y = self._at(x, y)
+        return super().grad_x_upper(x, y, sample)
 
     def grad_y_upper(self, x: Any, y: Any, sample: Any = None) -> Any:
         """∇_y F, shape ``(..., d_y)``."""
-        return super().grad_y_upper(*self._at(x, y), sample)
+        x, y = self._at(x, y)
+        return super().grad_y_upper(x, y, sample)
 
     def grad_y_lower(self, x: Any, y: Any, sample: Any = None) -> Any:
         """∇_y G, shape ``(..., d_y)``."""
-        return super().grad_y_lower(*self._at(x, y), sample)
+        x, y = self._at(x, y)
+        return super().grad_y_lower(x, y, sample)
 
     def hvp_lower(self, x: Any, y: Any, v: Any, sample: Any = None) -> Any:
         """∇²_yy G v, shape ``(..., d_y)``."""
-        return super().hvp_lower(*self._at(x, y, v), sample)
+        x, y, v = self._at(x, y, v)
+        return super().hvp_lower(x, y, v, sample)
 
     def cross_lower(self, x: Any, y: Any, v: Any, sample: Any = None) -> Any:
         """∇²_xy G v, shape ``(..., d_x)``."""
-        return super().cross_lower(*self._at(x, y, v), sample)
+        x, y, v = self._at(x, y, v)
+        return super().cross_lower(x, y, v, sample)
 
 
 def _hidden(observation: Observation, index: int, got: Shown) -> str:

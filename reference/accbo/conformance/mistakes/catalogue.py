@@ -7,12 +7,14 @@ from typing import Any
 
 from accbo.conformance.mistakes import (
     averaging,
+    derivatives,
     differences,
     implicit,
     linear,
     lower,
     momentum,
     numerics,
+    projections,
     samples,
     series,
     sizes,
@@ -36,6 +38,8 @@ MISTAKES: tuple[Mistake, ...] = tuple(
         series,
         implicit,
         linear,
+        derivatives,
+        projections,
         numerics,
     )
     for mistake in module.MISTAKES
@@ -57,6 +61,7 @@ WORDS = {
     "h": "hypergradient",
     "z": "linear system",
     "numerics": "numerics",
+    "constants": "hyper-parameters",
 }
 
 

@@ -385,6 +385,34 @@ def given(
     return lambda algorithm: Given(algorithm, problem, sample)
 
 
+@traceable
+@dataclass(frozen=True)
+class OnProblem(Variant):
+    """The algorithm on another problem, ``other(algorithm, right)``, from the warm start on."""
+
+    other: Callable[[Any, Any], Any]
+
+    def _of(self, problem: Any) -> Any:
+        return self.other(innermost(self.algorithm), problem)
+
+    def warm_start(self, problem: Any, x: Array, y: Array, samples: Any) -> Array:
+        """The T0 steps on it."""
+        return self.algorithm.warm_start(self._of(problem), x, y, samples)
+
+    def init(self, problem: Any, x: Array, y: Array, start: Start) -> Any:
+        """Iteration 0 on it."""
+        return self.algorithm.init(self._of(problem), x, y, start)
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        """Iteration t on it."""
+        return self.algorithm.step(self._of(problem), state, sample)
+
+
+def on_problem(other: Callable[[Any, Any], Any]) -> Change:
+    """The change to another problem, ``other(algorithm, right)``, wherever it is asked."""
+    return lambda algorithm: OnProblem(algorithm, other)
+
+
 def stacked_parts(algorithm: Any, problem: Any) -> frozenset[str]:
     """The parts of ``start.first`` that have an axis over the S first samples."""
     first = algorithm.draw_start(problem, 0, 2).first
@@ -525,6 +553,29 @@ class ColdStart(Variant):
         """Iteration 0 without the warm start's samples."""
         cold = start._replace(warm_start=rows_kept(start.warm_start, 0))
         return self.algorithm.init(problem, x, y, cold)
+
+
+@traceable
+@dataclass(frozen=True)
+class WarmStarted(Variant):
+    """y after the warm start is ``of`` what it was."""
+
+    of: Callable[[Array], Array]
+
+    def warm_start(self, problem: Any, x: Array, y: Array, samples: Any) -> Array:
+        """What is made of y after the T0 steps."""
+        return self.of(self.algorithm.warm_start(problem, x, y, samples))
+
+    def init(self, problem: Any, x: Array, y: Array, start: Start) -> Any:
+        """Iteration 0 from there."""
+        y = self.warm_start(problem, x, y, start.warm_start)
+        cold = start._replace(warm_start=rows_kept(start.warm_start, 0))
+        return self.algorithm.init(problem, x, y, cold)
+
+
+def warm_started(of: Callable[[Array], Array]) -> Change:
+    """The change of y after the warm start."""
+    return lambda algorithm: WarmStarted(algorithm, of)
 
 
 def timed(algorithm: Any, t: int, sample: Any) -> Any:

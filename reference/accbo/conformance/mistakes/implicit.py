@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accbo._arrays import Array, namespace, traceable
-from accbo.conformance.mistakes.changes import Iteration, given, part, within
+from accbo.conformance.mistakes.changes import Iteration, on_problem, part, within
 from accbo.conformance.mistakes.mistake import Change, Choices, Mistake, every, has
 from accbo.conformance.mistakes.places import CLEANING
 from accbo.conformance.wrappers import Wrapped
@@ -43,11 +43,6 @@ class CrossAt(Wrapped):
     def cross_lower(self, x: Array, y: Array, v: Array, sample: Any = None) -> Array:
         """∇²_xy G v at ``point``, shape ``(..., d_x)``."""
         return super().cross_lower(*self.point, v, sample)
-
-
-def on_problem(wrapper: type) -> Change:
-    """The change to another problem, ``wrapper(problem)``."""
-    return given(problem=lambda problem, sample: wrapper(problem))
 
 
 def _noted(right: Any, at: Iteration, y_average: Array, y: Array, weight: float) -> Array:
@@ -93,15 +88,19 @@ def _minus(right: Any) -> Any:
     return table
 
 
+def _negated(algorithm: Any, problem: Any) -> NegatedCross:
+    return NegatedCross(problem)
+
+
 def _signs(algorithm: Any) -> Sequence[Choices]:
-    changes = [(on_problem(NegatedCross),)]
+    changes = [(on_problem(_negated),)]
     if hasattr(algorithm.parts, "cross_lower"):
         return [(part(cross_lower=_minus),), *changes]
     return changes
 
 
 def _points(algorithm: Any) -> Sequence[Choices]:
-    changes = [(on_problem(CrossAtZero),)]
+    changes = [(on_problem(lambda a, problem: CrossAtZero(problem)),)]
     if has("y_average")(type(algorithm)):
         changes += [(_cross_elsewhere(where),) for where in ("at y", "at the new point", "at y_t")]
     return changes

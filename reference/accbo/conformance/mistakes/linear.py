@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accbo._arrays import Array
-from accbo.conformance.mistakes.changes import again, part
-from accbo.conformance.mistakes.implicit import on_problem
+from accbo.conformance.mistakes.changes import again, on_problem, part
 from accbo.conformance.mistakes.mistake import EVERYWHERE, Choices, Mistake, has, ways
 from accbo.conformance.wrappers import Wrapped
 
@@ -31,7 +30,7 @@ def _mirrored(right: Any) -> Any:
 
 
 def _signs(algorithm: Any) -> Sequence[Choices]:
-    return [(part(z=_mirrored),), (on_problem(NegatedUpperY),)]
+    return [(part(z=_mirrored),), (on_problem(lambda a, problem: NegatedUpperY(problem)),)]
 
 
 MISTAKES = (

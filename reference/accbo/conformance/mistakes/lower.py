@@ -51,6 +51,40 @@ def _heavy_ball(g: Any, y: Array, y_previous: Array, size: float, momentum: floa
     return y + momentum * (y - y_previous) - size * g(y)
 
 
+def _velocity_of_pytorch(right: Any) -> Any:
+    """Nesterov as PyTorch's SGD has it: at y itself, with a buffer that the pair stands for."""
+
+    def step(g: Any, y: Array, y_previous: Array, size: float, momentum: float) -> Array:
+        gradient = g(y)
+        buffer = momentum * ((y_previous - y) / size) + gradient
+        return y - size * (gradient + momentum * buffer)
+
+    return step
+
+
+def _buffer_of_pytorch(
+    right: Any, at: Iteration, g: Any, y: Array, y_previous: Array, size: float, momentum: float
+) -> Array:
+    """The same, the buffer kept from one lower step to the next."""
+    last, buffer, gradient = at.seen.get("last"), (y_previous - y) / size, g(y)
+    if last is not None and last[0] is y and last[1] is y_previous:
+        buffer = last[2]
+    buffer = momentum * buffer + gradient
+    after = y - size * (gradient + momentum * buffer)
+    at.seen["last"] = (after, y, buffer)
+    return after
+
+
+def _weighted(ahead: bool) -> Change:
+    """v ← γ v − (1 − γ) α ∇_y G; y + v, the gradient at y or at z."""
+
+    def step(g: Any, y: Array, y_previous: Array, size: float, momentum: float) -> Array:
+        velocity = momentum * (y - y_previous)
+        return y + velocity - (1 - momentum) * size * g(y + velocity if ahead else y)
+
+    return part(y=lambda right: step)
+
+
 def _with_momentum(change: Callable[[float], float]) -> Change:
     return part(y=lambda right: lambda g, y, p, a, m: right(g, y, p, a, change(m)))
 
@@ -294,6 +328,24 @@ MISTAKES = (
         NESTEROV,
     ),
     Mistake(
+        "PyTorch's form of Nesterov",
+        "y",
+        "∇_y G at y_t, and a step along ∇_y G + γ v with v ← γ v + ∇_y G",
+        "γ² and 1 + γ stand where γ and 1 belong: another damping, and fewer stable step sizes",
+        ways(part(y=_velocity_of_pytorch), within(y=_buffer_of_pytorch)),
+        NESTEROV,
+        laws=False,
+    ),
+    Mistake(
+        "velocity with 1 − γ",
+        "y",
+        "v ← γ v − (1 − γ) α ∇_y G: the gradient is weighted as in a moving average",
+        "the lower step is 1/(1 − γ) times too short",
+        ways(_weighted(ahead=False), _weighted(ahead=True)),
+        NESTEROV,
+        laws=False,
+    ),
+    Mistake(
         "inner pair kept",
         "refresh",
         "Option II goes on from the last inner pair instead of restarting it",
@@ -309,6 +361,15 @@ MISTAKES = (
         "y is older than the theory allows, from the first iteration on",
         ways(clock(shift=1), clock(shift=-1), clock(longer=1), clock(longer=-1)),
         both(has("period"), without(has("estimate"))),
+    ),
+    Mistake(
+        "never refreshes",
+        "refresh",
+        "after iteration 0 no iteration is a refresh",
+        "y stays where iteration 0 left it, and the hypergradient belongs to an old x",
+        ways(clock(never=True)),
+        has("period"),
+        laws=False,
     ),
     Mistake(
         "no zeroing between inner steps",

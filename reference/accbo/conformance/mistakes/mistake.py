@@ -34,8 +34,9 @@ class Mistake(NamedTuple):
     the plainest first; ``needs`` says of an algorithm's type whether it can make it at all.
     ``where`` maps an algorithm's name to the place in published code. ``scopes``: in which
     phases a program may make it, each being tried. ``apply``: another plainest change, for runs
-    on fresh samples. ``edge``: seen only where numbers under- or overflow, or where constants
-    are no round ones. ``laws``: a law of the theory must see it too (``theory_checks``).
+    on fresh samples. ``edge``: few cases can show it, those where numbers under- or overflow,
+    constants are no round ones, or x and y are of one size. ``laws``: a law of the theory must
+    see it too (``theory_checks``).
     """
 
     name: str

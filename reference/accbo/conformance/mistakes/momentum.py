@@ -7,6 +7,7 @@ from typing import Any
 
 from accbo._arrays import Array, map_arrays, namespace
 from accbo.conformance.mistakes.changes import (
+    Before,
     Iteration,
     older_state,
     part,
@@ -22,12 +23,15 @@ from accbo.conformance.mistakes.mistake import (
     both,
     has,
     made_by,
+    without,
 )
 from accbo.conformance.mistakes.places import AUC, CLEANING
 from accbo.momentum import Gradient, Point, moving_average, recursive_momentum
+from accbo.upper import normalized_step
 
 RECURSIVE = made_by("momentum", recursive_momentum)
 AVERAGED = made_by("momentum", moving_average)
+NORMALISED = made_by("x", normalized_step)
 _ACCBO, _TWO_LEVELS = (
     both(RECURSIVE, has("y_average")),
     made_by("lower_momentum", recursive_momentum),
@@ -105,6 +109,12 @@ def _old_x_only(g: Gradient, new: Point, old: Point, m: Array, decay: float) -> 
 
 def _old_y_only(g: Gradient, new: Point, old: Point, m: Array, decay: float) -> Array:
     return g(*new) + decay * (m - g(new[0], old[1]))
+
+
+def _in_gradients_buffer(g: Gradient, new: Point, old: Point, m: Array, decay: float) -> Array:
+    """h_t(x_t) is written where m_{t−1} was."""
+    estimate = g(*new)
+    return estimate + decay * (estimate - g(*old))
 
 
 def _swapped(right: Any) -> Any:
@@ -206,6 +216,28 @@ def _copies(algorithm: Any) -> Sequence[Choices]:
     if hasattr(algorithm.parts, "y_average"):
         return [(copied(_X, _Y_AVERAGE),), (copied(_X),), (copied(_Y_AVERAGE),)]
     return [(copied(_X, _Y),), (copied(_X),), (copied(_Y),)]
+
+
+# --- a momentum that begins at zero ---------------------------------------------------------------
+
+
+def _from_zero(factor: Callable[[float], float]) -> Change:
+    """m_0 is ``factor(β)`` times what it should be, and x_1 is made of that."""
+
+    def after(algorithm: Any, before: Any, state: Any) -> Any:
+        if not isinstance(before, Before):
+            return state
+        m = factor(algorithm.momentum) * state.momentum
+        if not NORMALISED(type(algorithm)):
+            return state._replace(momentum=m)
+        x = algorithm.parts.x(before.x, m, algorithm.upper_step_size)
+        return state._replace(momentum=m, x=x)
+
+    return then(after)
+
+
+def _zeros(algorithm: Any) -> Sequence[Choices]:
+    return [(_from_zero(factor),) for factor in (lambda b: 1 - b, lambda b: 0.0, lambda b: b)]
 
 
 # --- rules of a moving average: (gradient, new, momentum, decay) --------------------------------
@@ -353,6 +385,26 @@ MISTAKES = (
         RECURSIVE,
         dict.fromkeys(("AccBO", "SUSTAIN"), f"{CLEANING}, sustain.py:90-92"),
         AS_IT_IS,
+    ),
+    Mistake(
+        "momentum in the gradient's buffer",
+        "momentum",
+        "m_{t−1} is overwritten by the gradient before it is read: they are one array",
+        "m_t is made of one sample, weighted 1 + β and −β: nothing is carried from step to step",
+        _rules(_in_gradients_buffer),
+        RECURSIVE,
+        scopes=AS_IT_IS,
+        laws=False,
+    ),
+    Mistake(
+        "momentum from zero",
+        "start",
+        "m_0 is averaged with a momentum of zero, or is zero itself",
+        "none for long runs; until 1/(1 − β) iterations m is too short",
+        _zeros,
+        both(has("momentum", "x"), without(_TWO_LEVELS)),
+        scopes=AS_IT_IS,
+        laws=False,
     ),
     Mistake(
         "momentum weights swapped",

@@ -9,7 +9,7 @@ import numpy as np
 
 from accbo._arrays import Array, map_arrays, namespace
 from accbo.conformance.mistakes.changes import constants, part, then
-from accbo.conformance.mistakes.mistake import AS_IT_IS, Choices, Mistake, every, ways
+from accbo.conformance.mistakes.mistake import AS_IT_IS, Change, Choices, Mistake, every, has, ways
 
 
 def in_float32(array: Array) -> Array:
@@ -61,6 +61,22 @@ def _bfloat16(value: float) -> float:
     return float(np.asarray(rounded, dtype=np.uint32).view(np.float32))
 
 
+# --- a default that takes the place of 0 ----------------------------------------------------------
+
+MAY_BE_ZERO = ("momentum", "lower_momentum", "lower_averaging", "upper_averaging")
+DEFAULTS = (0.9, 0.5, 0.99, 0.95, 0.1, 0.999, 1.0)
+
+
+def or_default(name: str, default: float) -> Change:
+    """``value or default``."""
+    return constants(lambda a: {name: getattr(a, name) or default})
+
+
+def _defaults(algorithm: Any) -> Sequence[Choices]:
+    names = [name for name in MAY_BE_ZERO if isinstance(getattr(algorithm, name, None), float)]
+    return [(or_default(name, default),) for default in DEFAULTS for name in names]
+
+
 MISTAKES = (
     Mistake(
         "silent float32",
@@ -84,6 +100,16 @@ MISTAKES = (
         ),
         every,
         edge=True,
+        laws=False,
+        scopes=AS_IT_IS,
+    ),
+    Mistake(
+        "default that overrides 0",
+        "constants",
+        "`momentum or 0.9` and its like: a declared 0 counts as nothing",
+        "runs without momentum have some: what they are compared with is not what it says",
+        _defaults,
+        has("y_average"),
         laws=False,
         scopes=AS_IT_IS,
     ),

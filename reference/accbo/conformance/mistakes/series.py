@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from accbo._arrays import Array, map_arrays, namespace, rows
+from accbo._arrays import Array, dot, map_arrays, namespace, rows
 from accbo.algorithms.stocbio import batch_gradient
 from accbo.conformance.mistakes.changes import Iteration, part, transformed, within
 from accbo.conformance.mistakes.mistake import (
@@ -20,10 +20,12 @@ from accbo.conformance.mistakes.mistake import (
     without,
 )
 from accbo.conformance.mistakes.places import AUC, CLEANING
+from accbo.conformance.mistakes.sizes import TWO_SCALES
 from accbo.hypergradient import implicit_gradient, neumann_gradient
 from accbo.spider import batch_mean
 
 SERIES = has("series")
+_CHAINED = both(SERIES, without(has("size")), without(has("y_size")))  # the sum is a sum
 _DRAWN = both(SERIES, made_by("h", implicit_gradient), without(has("estimate")))
 
 
@@ -179,7 +181,7 @@ def _randomised_without_Q(algorithm: Any) -> Any:
     return _WITHOUT_Q(transformed(algorithm, randomised))
 
 
-def _single_term(q: int) -> Change:
+def _single_term(q: int, scaled: bool = True) -> Change:
     """The term q alone, on its rows; from the end where q is negative."""
 
     def make(right: Any) -> Any:
@@ -187,7 +189,7 @@ def _single_term(q: int) -> Change:
             power = v
             for index in term_rows(sampling, terms, q % terms):
                 power = power - p(power, _row(s.hessian, index)) / scale
-            return power / scale
+            return power / scale if scaled else power
 
         return series
 
@@ -198,6 +200,91 @@ def _single_terms(algorithm: Any) -> Sequence[Choices]:
     if getattr(algorithm, "neumann_sampling", "randomised") == "randomised":
         return [(_WITHOUT_Q,)]
     return [tuple(_single_term(q) for q in range(algorithm.neumann_terms))]
+
+
+def _last_term(algorithm: Any) -> Sequence[Choices]:
+    """The term of the most factors alone, with the 1/l or without."""
+    return [(_single_term(-1),), (_single_term(-1, scaled=False),)]
+
+
+def _by_lower_step(at_t: bool) -> Change:
+    """The lower step size stands for 1/l."""
+
+    def rule(
+        right: Any, at: Iteration, p: Any, v: Array, s: Any, terms: int, scale: float, kind: str
+    ) -> Array:
+        a = at.algorithm
+        size = a.lower_step_size
+        if at_t:
+            t = 0 if at.state is None else at.state.iteration
+            parts = a.parts
+            size = (
+                parts.y_size(size, a.offset, t)
+                if TWO_SCALES(type(a))
+                else size * parts.size(a.offset, t)
+            )
+        return right(p, v, s, terms, 1 / size, kind)
+
+    return within(series=rule)
+
+
+def _lower_steps(algorithm: Any) -> Sequence[Choices]:
+    shrinking = hasattr(algorithm, "offset")
+    return [(_by_lower_step(at_t),) for at_t in ((True, False) if shrinking else (False,))]
+
+
+def _aliased(right: Any) -> Any:
+    """p = v, and both are changed in place: every factor doubles."""
+
+    def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+        if sampling != "chained":
+            return right(p, v, s, terms, scale, sampling)
+        for index in range(terms - 1):
+            v = 2 * (v - p(v, _row(s.hessian, index)) / scale)
+        return v / scale
+
+    return series
+
+
+def _squared(r: Array) -> Array:
+    return dot(r, r)[..., None]
+
+
+def _conjugate(stop: float, fixed: bool, which: int | None, in_batches: bool) -> Change:
+    """Conjugate gradients on one realisation of the Hessian, Q of its steps."""
+
+    def make(right: Any) -> Any:
+        def series(p: Any, v: Array, s: Any, terms: int, scale: float, sampling: str) -> Array:
+            xp, given = namespace(v), rows(s.hessian)
+            zeta = None if which is None or not given else _row(s.hessian, which % given)
+            if in_batches and not given:
+                zeta = s.cross
+            u, r, d = 0 * v, v, v
+            for _ in range(terms):
+                square, image = _squared(r), p(d, zeta)
+                going = square > stop
+                size = xp.where(going, square, 0.0) / xp.where(going, dot(d, image)[..., None], 1.0)
+                after = r - size * image
+                ratio = _squared(after) / xp.where(going, square, 1.0)
+                u = u + size * d
+                d = xp.where(going, (after if fixed else r) + ratio * d, d)
+                r = after
+            return u
+
+        return series
+
+    return part(series=make)
+
+
+def _conjugates(algorithm: Any) -> Sequence[Choices]:
+    batches = made_by("h", batch_gradient)(type(algorithm))
+    rows_of = (0, -1) if batches else (0, -1, None)
+    return [
+        (_conjugate(stop, fixed, which, batches),)
+        for which in rows_of
+        for fixed in (True, False)
+        for stop in (0.0, 1e-28, 1e-20, 1e-10)
+    ]
 
 
 def _one_sample(which: int) -> Change:
@@ -277,6 +364,42 @@ MISTAKES = (
         _DRAWN,
         {"AccBO": f"{AUC}, {_NOT_ALL}", "TTSA": f"{AUC} and data cleaning, ttsa.py"},
         apply=_randomised_without_Q,
+    ),
+    Mistake(
+        "only the last term of the series",
+        "series",
+        "(1/l) Π_{j=1..Q−1} (I − H_j/l) v alone",
+        "the implicit term falls off as (1 − μ/l)^Q: with more terms there is less of it",
+        _last_term,
+        SERIES,
+        laws=False,
+    ),
+    Mistake(
+        "series scaled by the lower step",
+        "series",
+        "α stands for 1/l",
+        "the series has another number of terms in effect: its bias is that of Q α l of them",
+        _lower_steps,
+        both(SERIES, has("lower_step_size")),
+        laws=False,
+    ),
+    Mistake(
+        "series added up in place",
+        "series",
+        "p = v without a copy: the sum and the power are one array, and every factor doubles",
+        "the implicit term grows as 2^Q",
+        ways(part(series=_aliased)),
+        _CHAINED,
+        laws=False,
+    ),
+    Mistake(
+        "conjugate gradients for the series",
+        "series",
+        "Q steps of conjugate gradients on one sample of the Hessian",
+        "E[H⁻¹] is not E[H]⁻¹: a bias that more steps do not lower",
+        _conjugates,
+        SERIES,
+        laws=False,
     ),
     Mistake(
         "one sample for all factors",

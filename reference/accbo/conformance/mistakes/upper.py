@@ -18,13 +18,12 @@ from accbo.conformance.mistakes.mistake import (
     made_by,
     ways,
 )
-from accbo.conformance.mistakes.momentum import AVERAGED, RECURSIVE, average_rule
+from accbo.conformance.mistakes.momentum import AVERAGED, NORMALISED, RECURSIVE, average_rule
 from accbo.conformance.mistakes.places import AUC, CLEANING
 from accbo.momentum import Gradient, Point
 from accbo.upper import gradient_step, normalized_step
 
 Step = Callable[[Array, Array, float], Array]  # (x, direction, step size) to the next x
-NORMALISED = made_by("x", normalized_step)
 _PLAIN = made_by("x", gradient_step)
 
 
@@ -111,19 +110,6 @@ def _plain_norm(stays: bool) -> Change:
         return x - step_size * direction / length
 
     return step_by(step)
-
-
-def _elementwise(threshold: float) -> Change:
-    """Each entry of m clamped to [−c, c] before the step."""
-
-    def clamp(right: Any) -> Any:
-        def step(x: Array, direction: Array, step_size: float) -> Array:
-            xp = namespace(x)
-            return right(x, xp.clip(direction, -threshold, threshold), step_size)
-
-        return step
-
-    return part(x=clamp)
 
 
 # --- samples --------------------------------------------------------------------------------
@@ -224,7 +210,7 @@ MISTAKES = (
     Mistake(
         "norm that underflows",
         "x",
-        "‖m‖ by squares that underflow: x stays, or becomes NaN, where m is tiny",
+        "‖m‖ by squares that under- or overflow: x stays, or becomes NaN, where m is tiny or huge",
         "stops, or turns to NaN, for badly scaled F in single precision",
         ways(_plain_norm(stays=True), _plain_norm(stays=False)),
         both(NORMALISED, has("y_average")),
