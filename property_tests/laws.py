@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from accbo import AccBO, Parts, Tape, run
+from accbo import AccBO, AccBOParts, Tape, run
 from accbo.conformance.cases import Outcome, as_declared
 from accbo.problems import LowerNoise, Quadratic, UpperNoise, quadratic
 from accbo.sampling import Start
@@ -176,7 +176,7 @@ def momentum_errors(
         upper_step_size=1.0,
         neumann_terms=1,
         neumann_scale=1.0,
-        parts=Parts(upper_step=lambda x, direction, step_size: x + path.drift),
+        parts=AccBOParts(x=lambda x, direction, step_size: x + path.drift),
     )
     x = np.broadcast_to(path.start, (replicates, d)).copy()
     y = np.zeros((replicates, 1))

@@ -8,6 +8,7 @@ import signal
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+import pytest
 
 import accbo
 from accbo._arrays import map_arrays, move, named_leaves, row, to_host
@@ -206,3 +207,38 @@ def truth(name: str, steps: int, dtype: str = "float64") -> Truth:
     rounded = case(name).to(numpy, dtype).to(numpy, "float64")
     replay = move(stored(case(name), steps, dtype=dtype), numpy.like)
     return Truth(exact(rounded, steps, replay), condition(rounded, steps, replay))
+
+
+# --- wrong parts ----------------------------------------------------------------------------
+
+
+def _parts(**changes: Any) -> property:
+    """The parts of every instance, some of them others."""
+    return property(
+        lambda self: self.__dict__["parts"]._replace(**changes),
+        lambda self, value: self.__dict__.__setitem__("parts", value),
+    )
+
+
+def made_of(cls: type, **changes: Any) -> type:
+    """A subclass some of whose parts are others."""
+    return type(f"Wrong{cls.__name__}", (cls,), {"parts": _parts(**changes)})
+
+
+def replace_parts(monkeypatch: pytest.MonkeyPatch, cls: type, **changes: Any) -> None:
+    """Let every instance of ``cls`` have other parts until the test ends."""
+    monkeypatch.setattr(cls, "parts", _parts(**changes))
+
+
+# --- cases that show a mistake ----------------------------------------------------------------
+
+
+def evidence(method: str, name: str) -> list[Any]:
+    """Some vectors of an algorithm: of the fast tier, and the first and last that a fault fails."""
+    from accbo.conformance.check import select
+
+    vectors = select(algorithm=method)
+    fast = [vector for vector in vectors if vector.fast]
+    flagged = [vector for vector in vectors if name in vector.flags]
+    chosen = [*fast[:: max(1, len(fast) // 20)], *flagged[:2], *flagged[-2:]]
+    return list({vector.id: vector for vector in chosen}.values())

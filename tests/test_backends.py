@@ -100,7 +100,7 @@ def _scaled_step(relative: float) -> object:
 
 def _deviating(relative: float) -> Case:
     plain = case("plain")
-    parts = plain.algorithm.parts._replace(upper_step=_scaled_step(relative))
+    parts = plain.algorithm.parts._replace(x=_scaled_step(relative))
     return plain._replace(algorithm=dataclasses.replace(plain.algorithm, parts=parts))
 
 
@@ -136,7 +136,7 @@ def test_the_guard_reaches_the_step(backend: Backend) -> None:
     def peeking(x: object, direction: object, step_size: float) -> object:
         return x if float(direction[0]) == 0 else normalized_step(x, direction, step_size)
 
-    parts = changed().parts._replace(upper_step=peeking)
+    parts = changed().parts._replace(x=peeking)
     wrong = case("plain")._replace(algorithm=changed(parts=parts))
     with pytest.raises(AssertionError, match="__float__"):
         wrong.to(backend).run(2, 1)

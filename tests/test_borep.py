@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +39,7 @@ from tests.support import (
     condition,
     fields,
     problem,
+    replace_parts,
     stored,
 )
 from tests.test_masoba import (
@@ -63,8 +63,7 @@ ALGORITHM = BOREP(
     period=3,
     lower_steps=2,
 )
-SLIP_SIZES = tuple(field.name for field in dataclasses.fields(SLIP))
-MODULE = sys.modules["accbo.algorithms.borep"]
+SLIP_SIZES = tuple(field.name for field in dataclasses.fields(SLIP) if field.name != "parts")
 
 
 def of(kind: type[BOREP], **changes: Any) -> BOREP:
@@ -193,8 +192,8 @@ class LateRounds(BOREP):
 class MovesWhenIdle(BOREP):
     """y goes on between the rounds."""
 
-    def _advance(self, problem: Any, state: Any, sample: Any) -> Any:
-        after = super()._advance(problem, state, sample)
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        after = super().step(problem, state, sample)
         if rows(sample.lower):
             return after
         gradient = problem.grad_y_lower(state.x, state.y)
@@ -204,8 +203,8 @@ class MovesWhenIdle(BOREP):
 class WaitingZ(BOREP):
     """z waits for the rounds as y does."""
 
-    def _advance(self, problem: Any, state: Any, sample: Any) -> Any:
-        after = super()._advance(problem, state, sample)
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        after = super().step(problem, state, sample)
         return after if rows(sample.lower) else after._replace(z=state.z)
 
 
@@ -215,7 +214,10 @@ class Restarted(BOREP):
     def step(self, problem: Any, state: Any, sample: Any) -> Any:
         if rows(sample.lower):
             fresh = implicit_gradient(problem, state.x, state.y, state.z, sample)
-            return self._advance(problem, state._replace(momentum=fresh), sample)
+            plain = dataclasses.replace(self, momentum=0.0)
+            after = super(Restarted, plain).step(problem, state, sample)
+            x = normalized_step(state.x, fresh, self.upper_step_size)
+            return after._replace(momentum=fresh, x=x)
         return super().step(problem, state, sample)
 
 
@@ -275,10 +277,10 @@ def each_coordinate(x: Any, direction: Any, step_size: float) -> Any:
 
 
 PARTS = {
-    **dict.fromkeys((one_fewer, one_sample, with_memory), "gradient_steps"),
-    **dict.fromkeys((plain, with_epsilon, clipped, each_coordinate), "normalized_step"),
-    **dict.fromkeys((swapped, recursive), "moving_average"),
-    **dict.fromkeys(WRONG_STEPS, "linear_system_step"),
+    **dict.fromkeys((one_fewer, one_sample, with_memory), "y"),
+    **dict.fromkeys((plain, with_epsilon, clipped, each_coordinate), "x"),
+    **dict.fromkeys((swapped, recursive), "momentum"),
+    **dict.fromkeys(WRONG_STEPS, "z"),
 }
 
 # --- laws of the rounds --------------------------------------------------------------------
@@ -466,7 +468,7 @@ def test_the_law(law: Law) -> None:
 )
 def test_a_wrong_variant_is_rejected(wrong: Any, law: Law, monkeypatch: pytest.MonkeyPatch) -> None:
     if wrong in PARTS:
-        monkeypatch.setattr(MODULE, PARTS[wrong], wrong)
+        replace_parts(monkeypatch, BOREP, **{PARTS[wrong]: wrong})
     with pytest.raises(AssertionError):
         law(BOREP if wrong in PARTS else wrong)
 

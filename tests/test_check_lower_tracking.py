@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.linalg import solve_discrete_lyapunov
 
 from accbo.conformance.faults import FAULTS, Fault
-from accbo.conformance.variants import Variant, part
+from accbo.conformance.mistakes.changes import Variant, part
 from tests.outside_faults import FAULTS as OUTSIDE
 from theory_checks import gaussian, lower_decrease, lower_paths, lower_share, lower_tracking
 from theory_checks import lower_theory as theory
@@ -164,9 +164,14 @@ HIDDEN = {
         lambda a: Broken(a, after=averages_at_refreshes_only),
         "trajectory",
     ),
-    "half a step": (part(lower_step=lambda g, y, p, a, m: y + m * (y - p) - a / 2 * g(y)), "step"),
+    "half a step": (
+        part(y=lambda right: lambda g, y, p, a, m: y + m * (y - p) - a / 2 * g(y)),
+        "step",
+    ),
     "single precision below": (
-        part(average=lambda v, y, w: ((1 - w) * v + w * y).astype(np.float32).astype(float)),
+        part(
+            y_average=lambda right: lambda v, y, w: right(v, y, w).astype(np.float32).astype(float)
+        ),
         "trajectory",
     ),
 }

@@ -14,15 +14,17 @@ import pytest
 from accbo.conformance import ConformanceError, check, factors, from_function, rows
 from accbo.conformance.check import check_one, select
 from accbo.conformance.diagnosis import FEWEST
-from accbo.conformance.faults import FAULTS
 from accbo.conformance.judge import judge
+from accbo.conformance.methods import catalogue
+from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.observation import Observation
 from accbo.conformance.observe import Runner
-from accbo.conformance.replay import expected, iterations, timed
+from accbo.conformance.replay import expected, iterations
 from accbo.conformance.report import CONVENTION, FAIL, PASS, SKIP
-from accbo.conformance.variants import resume
 from accbo.conformance.vector import FIELDS, Vector, load
-from tests.support import ALGORITHM
+from tests.support import ALGORITHM, evidence
+
+FAULTS = catalogue("AccBO")
 
 Make = Callable[[Any], Sequence[Any]]
 
@@ -94,7 +96,7 @@ def only_x(one: Observation) -> Observation:
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_is_rejected_and_named(name: str) -> None:
     runner = Runner(implementation(faulty_where(lambda _: True, name)), "numpy")
-    seen = [one for vector in load() for one in runner.observe(vector)]
+    seen = [one for vector in evidence("AccBO", name) for one in runner.observe(vector)]
     for observations in (seen, list(map(only_x, seen))):
         found = judge(observations, implementation="mine")
         assert found.exit_code == 1
@@ -104,7 +106,11 @@ def test_every_fault_is_rejected_and_named(name: str) -> None:
 
 
 # what the cases cannot tell apart, both ways
-JOINT = {"no normalisation": {"clipping"}, "norm that underflows": {"ε in the norm"}}
+JOINT = {
+    "no normalisation": {"clipping"},
+    "norm that underflows": {"ε in the norm"},
+    "never refreshes": {"period off by one"},  # there are no samples for a wrong refresh
+}
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_fault_moves_the_trajectory_within_three_steps(name: str) -> None:
     assert gaps[-1] > 1e4  # rounding stays below 10; ε in the norm and float32 are the smallest
 
 
-@pytest.mark.parametrize("part", ["momentum", "upper_step", "lower_step", "average"])
+@pytest.mark.parametrize("part", ["momentum", "x", "y", "y_average", "series", "h"])
 def test_a_part_that_is_right_moves_nothing(part: str) -> None:
     right = getattr(ALGORITHM.parts, part)
 
@@ -128,11 +128,15 @@ def test_the_catalogue_names_its_faults() -> None:
         assert fault.right
         assert fault.later
     assert {fault.part for fault in FAULTS.values()} == {
-        "recursive momentum",
+        "momentum",
         "upper step",
         "lower level",
+        "refreshes",
+        "start",
+        "samples",
         "averaging",
         "Neumann series",
+        "hypergradient",
         "numerics",
     }
 

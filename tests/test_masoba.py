@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from tests.support import (
     condition,
     fields,
     problem,
+    replace_parts,
     stored,
 )
 from tests.test_step import Explicit, at
@@ -34,8 +34,7 @@ STEPS = 8
 ALGORITHM = MASOBA(
     lower_step_size=0.25, linear_step_size=0.375, momentum=0.875, upper_step_size=0.0625
 )
-SIZES = tuple(field.name for field in dataclasses.fields(MASOBA))
-MODULE = sys.modules["accbo.algorithms.masoba"]
+SIZES = tuple(field.name for field in dataclasses.fields(MASOBA) if field.name != "parts")
 QUIET = {"noise_upper": UpperNoise(), "noise_lower": LowerNoise()}
 TINY = 2.0**-60  # a step that x, counted from 0, records and no derivative sees
 
@@ -141,9 +140,9 @@ def test_a_loop_over_the_published_lines_has_the_same_bits(kind: str) -> None:
 class NewAverage(MASOBA):
     """x moves with the average that has the direction of this iteration in it."""
 
-    def _advance(self, problem: Any, state: Any, sample: Any, average_next: Any) -> Any:
-        moved = state._replace(momentum=average_next)
-        return super()._advance(problem, moved, sample, average_next)
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        after = super().step(problem, state, sample)
+        return after._replace(x=state.x - self.upper_step_size * after.momentum)
 
 
 class OneAfterTheOther(MASOBA):
@@ -337,7 +336,7 @@ def test_the_moving_average(law: Any) -> None:
 @pytest.mark.parametrize("law", [lag, variance])
 @pytest.mark.parametrize("wrong", [swapped, recursive])
 def test_another_average_is_rejected(law: Any, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "moving_average", wrong)
+    replace_parts(monkeypatch, MASOBA, momentum=wrong)
     with pytest.raises(AssertionError):
         law(MASOBA)
 
@@ -440,7 +439,7 @@ def test_z(law: Any) -> None:
 def test_a_wrong_step_of_z_is_rejected(
     law: Any, wrong: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "linear_system_step", wrong)
+    replace_parts(monkeypatch, MASOBA, z=wrong)
     with pytest.raises(AssertionError):
         law(ALGORITHM, MASOBAState)
 
@@ -472,7 +471,7 @@ def test_a_normalised_step_is_rejected_by_the_scale(monkeypatch: pytest.MonkeyPa
     def normalised(x: Any, direction: Any, step_size: float) -> Any:
         return x - step_size * direction / (1e-8 + np.linalg.norm(direction, axis=-1))
 
-    monkeypatch.setattr(MODULE, "gradient_step", normalised)
+    replace_parts(monkeypatch, MASOBA, x=normalised)
     with pytest.raises(AssertionError):
         scaling(MASOBA, -40)
 

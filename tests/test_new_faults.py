@@ -10,8 +10,8 @@ import pytest
 from accbo import AccBO
 from accbo._arrays import map_arrays, namespace
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.variants import OtherSample, with_parts
-from accbo.hypergradient import hypergradient
+from accbo.conformance.mistakes.changes import part
+from accbo.conformance.mistakes.momentum import other_sample
 from theory_checks import momentum_variance, neumann_bias
 from theory_checks.harness import Settings
 from theory_checks.sweep import run_checks
@@ -23,22 +23,25 @@ def _rolled(tree: Any) -> Any:
 
 def hessian_drawn_anew(algorithm: AccBO) -> Any:
     """The old point meets the same ξ and ζ⁰, but other factors of the series."""
-    return OtherSample(algorithm, lambda sample: sample._replace(hessian=_rolled(sample.hessian)))
+    return other_sample(lambda sample: sample._replace(hessian=_rolled(sample.hessian)))(algorithm)
 
 
 def cross_drawn_anew(algorithm: AccBO) -> Any:
     """The old point meets the same ξ and ζ, but another ζ⁰."""
-    return OtherSample(algorithm, lambda sample: sample._replace(cross=_rolled(sample.cross)))
+    return other_sample(lambda sample: sample._replace(cross=_rolled(sample.cross)))(algorithm)
 
 
 def cross_shared(algorithm: AccBO) -> Any:
     """ζ⁰ is the first factor's sample: the two derivatives of G depend on each other."""
 
-    def shared(problem: Any, x: Any, y: Any, sample: Any, series: Any) -> Any:
-        first = map_arrays(lambda leaf: leaf[0, ...], sample.hessian)
-        return hypergradient(problem, x, y, sample._replace(cross=first), series)
+    def shared(right: Any) -> Any:
+        def h(problem: Any, x: Any, y: Any, z: Any, sample: Any) -> Any:
+            first = map_arrays(lambda leaf: leaf[0, ...], sample.hessian)
+            return right(problem, x, y, z, sample._replace(cross=first))
 
-    return with_parts(algorithm, hypergradient=shared)
+        return h
+
+    return part(h=shared)(algorithm)
 
 
 def sum_of_first(algorithm: AccBO) -> Any:

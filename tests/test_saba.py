@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,14 @@ import pytest
 
 from accbo import SABA, NonFiniteError, Replay, SABASample, Start, Tape
 from accbo._arrays import map_arrays
+from accbo.algorithms import SABATables
 from accbo.saga import Table, saga
-from tests.support import U64, Case, X, Y, condition, fields, problem, stored
+from tests.support import U64, Case, X, Y, condition, fields, problem, replace_parts, stored
 
 STEPS = 12
 SUM = problem("finite_sum", upper_batch=1, lower_batch=1)  # n = 8 below, m = 6 above
 ALGORITHM = SABA(lower_step_size=0.25, linear_step_size=0.375, upper_step_size=0.125)
 TABLES = ("grad_y_lower", "hvp_lower", "cross_lower", "grad_y_upper", "grad_x_upper")
-MODULE = sys.modules["accbo.algorithms.saba"]
 
 
 def saba(**changes: Any) -> SABA:
@@ -211,7 +210,7 @@ def no_control_variate(table: Table, index: Any, new: Any) -> Any:
 def test_a_wrong_table_is_rejected(
     monkeypatch: pytest.MonkeyPatch, variant: Any, broken: Any
 ) -> None:
-    monkeypatch.setattr(MODULE, "saga", variant)
+    replace_parts(monkeypatch, SABA, **dict.fromkeys(SABATables._fields, variant))
     with pytest.raises(AssertionError):
         broken()
 
@@ -223,7 +222,7 @@ def test_a_wrong_sign_of_the_implicit_term_is_rejected(monkeypatch: pytest.Monke
         estimate, after = saga(table, index, new)
         return (-estimate if table.stored.shape[-2:] == (8, 2) else estimate), after
 
-    monkeypatch.setattr(MODULE, "saga", signed)
+    replace_parts(monkeypatch, SABA, **dict.fromkeys(SABATables._fields, signed))
     with pytest.raises(AssertionError):
         unbiased()
 
@@ -242,7 +241,7 @@ def test_it_reaches_the_stationary_point_at_constant_steps() -> None:
 
 
 def test_without_its_control_variate_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "saga", no_control_variate)
+    replace_parts(monkeypatch, SABA, **dict.fromkeys(SABATables._fields, no_control_variate))
     assert distance_after(2000) > 1e-3
 
 

@@ -23,6 +23,7 @@ from accbo import (
     run,
 )
 from accbo._arrays import map_arrays, row
+from accbo.algorithms.stocbio import batch_steps
 from accbo.conformance.wrappers import ScaledUpper
 from accbo.hypergradient import neumann_chained, neumann_gradient
 from accbo.problems import LowerNoise, UpperNoise, quadratic
@@ -37,7 +38,9 @@ from tests.support import (
     bits,
     condition,
     fields,
+    made_of,
     problem,
+    replace_parts,
     stored,
 )
 from tests.test_step import Explicit, at
@@ -171,30 +174,29 @@ class FromTheStart(StocBiO):
         return super().step(problem, state._replace(y=Y + 0 * state.y), sample)
 
 
-class OneBatch(StocBiO):
+def one_batch(problem: Any, x: Any, y: Any, batches: Any, size: float) -> Any:
     """Found in public code: every lower step on the same batch."""
-
-    def _lower_steps(self, problem: Any, x: Any, y: Any, batches: Any) -> Any:
-        first = {name: 0 * leaf + leaf[:1] for name, leaf in batches.items()}
-        return super()._lower_steps(problem, x, y, first)
+    first = {name: 0 * leaf + leaf[:1] for name, leaf in batches.items()}
+    return batch_steps(problem, x, y, first, size)
 
 
-class OneStepShort(StocBiO):
+def one_step_short(problem: Any, x: Any, y: Any, batches: Any, size: float) -> Any:
     """D − 1 lower steps."""
-
-    def _lower_steps(self, problem: Any, x: Any, y: Any, batches: Any) -> Any:
-        return super()._lower_steps(problem, x, y, at(batches, slice(1, None)))
+    return batch_steps(problem, x, y, at(batches, slice(1, None)), size)
 
 
-class NoZeroing(StocBiO):
+def no_zeroing(problem: Any, x: Any, y: Any, batches: Any, size: float) -> Any:
     """Found in public code: the gradients of the inner steps add up."""
+    total = 0
+    for d in range(next(iter(batches.values())).shape[0]):
+        total = total + MODULE.mean(problem.grad_y_lower, x, y, at(batches, d))
+        y = y - size * total
+    return y
 
-    def _lower_steps(self, problem: Any, x: Any, y: Any, batches: Any) -> Any:
-        total = 0
-        for d in range(next(iter(batches.values())).shape[0]):
-            total = total + MODULE.mean(problem.grad_y_lower, x, y, at(batches, d))
-            y = y - self.lower_step_size * total
-        return y
+
+OneBatch, OneStepShort, NoZeroing = (
+    made_of(StocBiO, y=wrong) for wrong in (one_batch, one_step_short, no_zeroing)
+)
 
 
 class MeanOfSeries(StocBiO):
@@ -414,7 +416,7 @@ def test_where_only_f_is_noisy_its_variance_is_that_of_one_sample_over_b() -> No
 
 @pytest.mark.parametrize("variant", [series_from_1, one_batch_for_all_factors])
 def test_another_series_is_rejected(monkeypatch: pytest.MonkeyPatch, variant: Any) -> None:
-    monkeypatch.setattr(MODULE, "NEUMANN", {"chained": variant})
+    replace_parts(monkeypatch, StocBiO, series=lambda *a: variant(*a[:-1]))
     with pytest.raises(AssertionError):
         direction_moments(StocBiO, 2, 0.5, 0.25)
 

@@ -118,7 +118,9 @@ def test_a_loop_over_the_published_lines_has_the_same_bits(kind: str) -> None:
 # --- wrong variants ------------------------------------------------------------------------
 
 
-def without_the_factor(problem: Any, sample: Any, sampling: str, terms: int, scale: float) -> Any:
+def without_the_factor(
+    problem: Any, sample: Any, sampling: str, terms: int, scale: float, *_: Any
+) -> Any:
     """Found in public code: one random term, not times Q."""
 
     def series(product: Any, v: Any, sample: Any) -> Any:
@@ -127,7 +129,9 @@ def without_the_factor(problem: Any, sample: Any, sampling: str, terms: int, sca
     return lambda x, y: hypergradient(problem, x, y, sample, series)
 
 
-def one_factor_more(problem: Any, sample: Any, sampling: str, terms: int, scale: float) -> Any:
+def one_factor_more(
+    problem: Any, sample: Any, sampling: str, terms: int, scale: float, *_: Any
+) -> Any:
     """Found in public code: q from {1..Q} for {0..Q−1}."""
 
     def series(product: Any, v: Any, sample: Any) -> Any:
@@ -138,14 +142,16 @@ def one_factor_more(problem: Any, sample: Any, sampling: str, terms: int, scale:
 
 
 def one_sample_for_all_factors(
-    problem: Any, sample: Any, sampling: str, terms: int, scale: float
+    problem: Any, sample: Any, sampling: str, terms: int, scale: float, *_: Any
 ) -> Any:
     """Found in public code: every factor of the product on the same sample."""
     first = {name: 0 * leaf + leaf[:1] for name, leaf in sample.hessian.items()}
     return neumann_gradient(problem, sample._replace(hessian=first), sampling, terms, scale)
 
 
-def without_the_minus(problem: Any, sample: Any, sampling: str, terms: int, scale: float) -> Any:
+def without_the_minus(
+    problem: Any, sample: Any, sampling: str, terms: int, scale: float, *_: Any
+) -> Any:
     """Found in public code: the implicit term with a plus."""
     right = neumann_gradient(problem, sample, sampling, terms, scale)
     return lambda x, y: 2 * problem.grad_x_upper(x, y, sample.upper) - right(x, y)

@@ -1,7 +1,9 @@
 """A number pins a set of vectors: what a set holds is written down in ``vector_sets.json``.
 
-One row a set and algorithm. A row is never changed: what differs starts a new set. The row of a
-new one is in the message of the test that misses it.
+One row a set and algorithm. A row of a published set is never changed: what differs starts a new
+set. Of a set that is not published yet the flags follow the catalogue of mistakes (``accbo vectors
+generate --flags``), and their digest with it, by a line of the changelog. The row of a new one is
+in the message of the test that misses it.
 """
 
 from __future__ import annotations

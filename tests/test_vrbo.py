@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,19 @@ from accbo import VRBO, Replay, Tape, VRBOBatch, VRBOSample, VRBOState, run
 from accbo._arrays import row
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, quadratic
 from accbo.spider import spider
-from tests.support import SKEWED, U64, Case, X, Y, bits, condition, fields, problem, stored
+from tests.support import (
+    SKEWED,
+    U64,
+    Case,
+    X,
+    Y,
+    bits,
+    condition,
+    fields,
+    problem,
+    replace_parts,
+    stored,
+)
 from tests.test_step import Explicit, at, estimate
 
 STEPS = 8
@@ -29,7 +40,6 @@ ALGORITHM = VRBO(
     neumann_scale=3.0,
 )
 QUIET = problem("nonquadratic", noise_upper=UpperNoise(), noise_lower=LowerNoise())
-MODULE = sys.modules["accbo.algorithms.vrbo"]
 
 
 def vrbo(**changes: Any) -> VRBO:
@@ -175,7 +185,7 @@ def test_the_estimates_belong_to_the_point_of_the_state(m: int) -> None:
 
 @pytest.mark.parametrize("variant", [first_difference_at_the_new_x, the_difference_twice])
 def test_a_wrong_difference_is_rejected(monkeypatch: pytest.MonkeyPatch, variant: Any) -> None:
-    monkeypatch.setattr(MODULE, "spider", variant)
+    replace_parts(monkeypatch, VRBO, estimate=variant, lower_estimate=variant)
     with pytest.raises(AssertionError):
         telescopes()
 
@@ -246,7 +256,7 @@ def test_the_estimates_are_unbiased_where_the_run_stands(period: int) -> None:
 
 @pytest.mark.parametrize("variant", [first_difference_at_the_new_x, the_difference_twice])
 def test_a_biased_difference_is_rejected(monkeypatch: pytest.MonkeyPatch, variant: Any) -> None:
-    monkeypatch.setattr(MODULE, "spider", variant)
+    replace_parts(monkeypatch, VRBO, estimate=variant, lower_estimate=variant)
     assert max(np.max(np.abs(error)) for error in mean_error(2)) > 1e-3
 
 

@@ -260,8 +260,7 @@ def _conforms(build: Callable[[AccBO], Any]) -> bool:
 
 def implementation(build: Callable[[AccBO], Any]) -> Any:
     """The algorithm that ``build`` makes of the declared one, behind the oracle's adapter."""
-    from accbo.conformance.replay import timed
-    from accbo.conformance.variants import resume
+    from accbo.conformance.mistakes.changes import resume, timed
     from accbo.conformance.vector import FIELDS
 
     class Implementation:

@@ -16,7 +16,7 @@ import numpy as np
 from accbo import AccBO, Tape, move, run
 from accbo._arrays import asarray, row, to_host
 from accbo.algorithms import AccBOState
-from accbo.conformance.variants import resume
+from accbo.conformance.mistakes.changes import resume
 from accbo.problems import LowerNoise, Quadratic, quadratic
 from theory_checks import lower_theory as theory
 from theory_checks.backends import like

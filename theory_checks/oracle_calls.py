@@ -133,7 +133,7 @@ LEADING_ORDER, SAME_EXPECTATION = 0.2, 0.05  # bands of ratios of 1
 
 
 def _plain(algorithm: AccBO) -> AccBO:
-    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(upper_step=gradient_step))
+    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(x=gradient_step))
 
 
 def _long_step(algorithm: AccBO) -> AccBO:

@@ -268,7 +268,7 @@ def _schedule(arm: Arm, problem: Any) -> Schedule[Any]:
     if arm.fault is not None:
         algorithm = FAULTS[arm.fault].apply(algorithm)
     if not arm.normalised:
-        parts = algorithm.parts._replace(upper_step=gradient_step)
+        parts = algorithm.parts._replace(x=gradient_step)
         algorithm = dataclasses.replace(algorithm, parts=parts)
     return dataclasses.replace(schedule, algorithm=algorithm)
 

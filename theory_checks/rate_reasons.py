@@ -37,9 +37,7 @@ def alternatives(
             schedule.algorithm,
             momentum=standard.algorithm.momentum,
             upper_step_size=standard.algorithm.upper_step_size,
-            parts=schedule.algorithm.parts._replace(
-                momentum=recursive_momentum, upper_step=normalized_step
-            ),
+            parts=schedule.algorithm.parts._replace(momentum=recursive_momentum, x=normalized_step),
         )
         if algorithm != schedule.algorithm:
             found[UPPER] = dataclasses.replace(schedule, algorithm=algorithm, first=standard.first)

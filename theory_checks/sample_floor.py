@@ -146,7 +146,7 @@ def _algorithm(chain: Chain, method: str) -> AccBO:
         neumann_terms=1,
         neumann_scale=1.0,
         order="sequential",
-        parts=algorithm.parts._replace(upper_step=gradient_step),
+        parts=algorithm.parts._replace(x=gradient_step),
     )
 
 

@@ -254,7 +254,7 @@ def plain(sizes: Array, farthest: float) -> AccBO:
         return namespace(x).where(norm(new)[..., None] <= farthest, new, x)
 
     algorithm = accbo(ETA)
-    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(upper_step=step))
+    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(x=step))
 
 
 def distances(eta: float) -> tuple[float, ...]:

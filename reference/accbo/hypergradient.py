@@ -45,14 +45,26 @@ def hypergradient(
 
 
 def neumann_gradient(
-    problem: BilevelProblem, sample: Any, sampling: str, terms: int, scale: float
+    problem: BilevelProblem,
+    sample: Any,
+    sampling: str,
+    terms: int,
+    scale: float,
+    series: Callable[..., Array] | None = None,
+    h: Callable[..., Array] | None = None,
 ) -> Callable[[Array, Array], Array]:
-    """(x, y) ↦ h(x, y) with the series of ``NEUMANN[sampling]``, on this one sample throughout."""
+    """(x, y) ↦ h(x, y) with the series of ``NEUMANN[sampling]``, on this one sample throughout.
 
-    def series(product: Product, v: Array, sample: Any) -> Array:
-        return NEUMANN[sampling](product, v, sample, terms, scale)
+    ``series`` and ``h`` take the place of ``neumann`` and ``implicit_gradient``.
+    """
 
-    return lambda x, y: hypergradient(problem, x, y, sample, series)
+    def gradient(x: Array, y: Array) -> Array:
+        v = problem.grad_y_upper(x, y, sample.upper)
+        product: Product = lambda u, zeta: problem.hvp_lower(x, y, u, zeta)  # noqa: E731
+        z = (series or neumann)(product, v, sample, terms, scale, sampling)
+        return (h or implicit_gradient)(problem, x, y, z, sample)
+
+    return gradient
 
 
 def implicit_gradient(problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
@@ -129,6 +141,13 @@ NEUMANN: dict[str, Series] = {
     "independent": neumann_independent,
     "randomised": neumann_randomised,
 }
+
+
+def neumann(
+    product: Product, v: Array, sample: SeriesSample, terms: int, scale: float, sampling: str
+) -> Array:
+    """S v by the series of ``NEUMANN[sampling]``, shape ``(..., d_y)``."""
+    return NEUMANN[sampling](product, v, sample, terms, scale)
 
 
 def hessian_rows(sampling: str, terms: int) -> int:

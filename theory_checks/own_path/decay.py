@@ -9,7 +9,7 @@ import numpy as np
 from accbo import AccBO, Tape, move
 from accbo._arrays import asarray, row, to_host
 from accbo.algorithms import AccBOState
-from accbo.conformance.variants import resume
+from accbo.conformance.mistakes.changes import resume
 from theory_checks.backends import like
 from theory_checks.harness import Settings
 from theory_checks.own_path.dense import U, norms

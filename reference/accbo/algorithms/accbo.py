@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, fold, mean_over, rows, traceable
-from accbo.hypergradient import NEUMANN, Product, hessian_rows, hypergradient
+from accbo.algorithms._layouts import NeumannSample, neumann_layout
+from accbo.hypergradient import NEUMANN, implicit_gradient, neumann, neumann_gradient
 from accbo.lower import average, nesterov_step
 from accbo.momentum import Gradient, recursive_momentum
 from accbo.parameters import choice, integer, real
-from accbo.problem import BilevelProblem, Noise
+from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.upper import normalized_step
 
@@ -41,28 +42,18 @@ class AccBOState(NamedTuple):
     iteration: int  # t
 
 
-class AccBOSample(NamedTuple):
-    """The noise of one iteration; every part maps field names to arrays.
-
-    ``hessian`` has a leading axis over the factors of the series, ``lower`` one over the
-    lower steps of this iteration (which may be of length 0).
-    """
-
-    upper: Any  # ξ
-    cross: Any  # ζ⁰
-    hessian: Any  # ζ
-    power: Any  # q of the randomised series, (..., 1); empty otherwise
-    lower: Any  # π
+AccBOSample = NeumannSample
 
 
-class Parts(NamedTuple):
-    """The functions a step is made of; a variation replaces one of them."""
+class AccBOParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
 
-    lower_step: Callable[..., Array] = nesterov_step
-    average: Callable[[Array, Array, float], Array] = average
-    hypergradient: Callable[..., Array] = hypergradient
+    y: Callable[..., Array] = nesterov_step
+    y_average: Callable[[Array, Array, float], Array] = average
+    series: Callable[..., Array] = neumann
+    h: Callable[..., Array] = implicit_gradient
     momentum: Callable[..., Array] = recursive_momentum
-    upper_step: Callable[[Array, Array, float], Array] = normalized_step
+    x: Callable[[Array, Array, float], Array] = normalized_step
 
 
 @traceable
@@ -86,7 +77,7 @@ class AccBO:
     period: int | None = None  # I ≥ 1, or None for Option I
     lower_steps: int = 1  # N ≥ 1, Option II only
     order: str = "simultaneous"  # or "sequential"
-    parts: Parts = dataclasses.field(default=Parts(), repr=False)
+    parts: AccBOParts = dataclasses.field(default=AccBOParts(), repr=False)
 
     def __post_init__(self) -> None:
         real(self, "lower_step_size", above=0.0)
@@ -104,14 +95,14 @@ class AccBO:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> AccBOState:
         """Warm start and iteration 0, where m_0 = mean of h_0 over the S first samples."""
-        y, _ = self._lower_steps(problem, x, (y, y), start.warm_start)
+        y = self.warm_start(problem, x, y, start.warm_start)
         y_next = self._lower_level(problem, x, y, y, start.first.lower)
-        y_average_next = self.parts.average(y, y_next, self.averaging)
+        y_average_next = self.parts.y_average(y, y_next, self.averaging)
         point = (x, y) if self.order == "simultaneous" else (x, y_average_next)
         upper = start.first._replace(lower={})
         momentum = mean_over(lambda sample: self._gradient(problem, sample)(*point), x, upper)
         return AccBOState(
-            x=self.parts.upper_step(x, momentum, self.upper_step_size),
+            x=self.parts.x(x, momentum, self.upper_step_size),
             x_previous=x,
             y=y_next,
             y_previous=y,
@@ -126,7 +117,7 @@ class AccBO:
         x, x_previous, y, y_previous, y_average, y_average_previous, momentum, t = state
 
         y_next = self._lower_level(problem, x, y, y_previous, sample.lower)
-        y_average_next = self.parts.average(y_average, y_next, self.averaging)
+        y_average_next = self.parts.y_average(y_average, y_next, self.averaging)
 
         new, old = (x, y_average), (x_previous, y_average_previous)
         if self.order == "sequential":
@@ -134,9 +125,13 @@ class AccBO:
 
         gradient = self._gradient(problem, sample)
         momentum = self.parts.momentum(gradient, new, old, momentum, self.momentum)
-        x_next = self.parts.upper_step(x, momentum, self.upper_step_size)
+        x_next = self.parts.x(x, momentum, self.upper_step_size)
 
         return AccBOState(x_next, x, y_next, y, y_average_next, y_average, momentum, t + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 lower steps at x_0 from the pair (y, y), one per row of ``samples``."""
+        return self._lower_steps(problem, x, (y, y), samples)[0]
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes lower steps: always in Option I, if t mod I = 0 in II."""
@@ -144,38 +139,31 @@ class AccBO:
 
     def draw(self, problem: BilevelProblem, refresh: bool = True) -> AccBOSample:
         """The layout of one iteration's sample (see ``accbo.sampling``)."""
-        steps = 1 if self.period is None else self.lower_steps
-        hessians = hessian_rows(self.neumann_sampling, self.neumann_terms)
-        power = {"power": Noise("index", (1,), self.neumann_terms)}
-        return AccBOSample(
-            upper=draw_fields(problem.upper_noise),
-            cross=draw_fields(problem.cross_noise),
-            hessian=draw_fields(problem.hessian_noise, (hessians,)),
-            power=draw_fields(power) if self.neumann_sampling == "randomised" else {},
-            lower=draw_fields(problem.lower_noise, (steps if refresh else 0,), scaled=True),
-        )
+        return self._draw(problem, refresh, ())
 
     def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
         """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
-        one = self.draw(problem, self.refreshes(0))
-        upper = {
-            name: {key: leaf._replace(leading=(first, *leaf.leading)) for key, leaf in part.items()}
-            for name, part in one._asdict().items()
-            if name != "lower"
-        }
-        return Start(
-            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
-            first=one._replace(**upper),
-        )
+        lower = draw_fields(problem.lower_noise, (warm_start,), scaled=True)
+        return Start(warm_start=lower, first=self._draw(problem, self.refreshes(0), (first,)))
+
+    def _draw(
+        self, problem: BilevelProblem, refresh: bool, leading: tuple[int, ...]
+    ) -> AccBOSample:
+        steps = 1 if self.period is None else self.lower_steps
+        sampling, terms = self.neumann_sampling, self.neumann_terms
+        return neumann_layout(problem, sampling, terms, steps if refresh else 0, leading)
 
     def _gradient(self, problem: BilevelProblem, sample: AccBOSample) -> Gradient:
         """(x, y) ↦ h_t(x, y), on this one sample wherever it is evaluated."""
-
-        def series(product: Product, v: Array, sample: AccBOSample) -> Array:
-            estimate = NEUMANN[self.neumann_sampling]
-            return estimate(product, v, sample, self.neumann_terms, self.neumann_scale)
-
-        return lambda x, y: self.parts.hypergradient(problem, x, y, sample, series)
+        return neumann_gradient(
+            problem,
+            sample,
+            self.neumann_sampling,
+            self.neumann_terms,
+            self.neumann_scale,
+            self.parts.series,
+            self.parts.h,
+        )
 
     def _lower_level(
         self, problem: BilevelProblem, x: Array, y: Array, y_previous: Array, samples: Any
@@ -200,7 +188,7 @@ class AccBO:
 
             y, y_previous = pair
             step_size, momentum = self.lower_step_size, self.lower_momentum
-            return self.parts.lower_step(gradient, y, y_previous, step_size, momentum), y
+            return self.parts.y(gradient, y, y_previous, step_size, momentum), y
 
         last: tuple[Array, Array] = fold(advance, pair, samples)
         return last

@@ -17,16 +17,19 @@ the first round is at t = 0, z_0 = 0, and m_0 is a mean over S samples. I = N = 
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, mean_over, namespace, rows, traceable
+from accbo.algorithms._layouts import LinearSample, linear_layout, linear_start
 from accbo.hypergradient import implicit_gradient, linear_system_step
 from accbo.lower import gradient_steps
 from accbo.momentum import moving_average
 from accbo.parameters import integer, positive, real
 from accbo.problem import BilevelProblem
-from accbo.sampling import Start, draw_fields
+from accbo.sampling import Start
 from accbo.upper import normalized_step
 
 
@@ -40,17 +43,17 @@ class BOREPState(NamedTuple):
     iteration: int  # t
 
 
-class BOREPSample(NamedTuple):
-    """The noise of one iteration; every part maps field names to arrays.
+BOREPSample = LinearSample
 
-    ``lower`` has a leading axis over the lower steps, of length N at a refresh and 0 between.
-    """
 
-    upper: Any  # ξ, of ∇_x F
-    upper_y: Any  # ξ', of ∇_y F
-    cross: Any  # ζ⁰
-    hessian: Any  # ζ
-    lower: Any  # π
+class BOREPParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
+
+    y: Callable[..., Array] = gradient_steps
+    z: Callable[..., Array] = linear_system_step
+    h: Callable[..., Array] = implicit_gradient
+    momentum: Callable[..., Array] = moving_average
+    x: Callable[[Array, Array, float], Array] = normalized_step
 
 
 @traceable
@@ -68,6 +71,7 @@ class BOREP:
     upper_step_size: float  # η > 0
     period: int  # I ≥ 1
     lower_steps: int  # N ≥ 1
+    parts: BOREPParts = dataclasses.field(default=BOREPParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
@@ -76,21 +80,37 @@ class BOREP:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> BOREPState:
         """Warm start and iteration 0, where m_0 is a mean over the S first samples."""
-        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        y = self.warm_start(problem, x, y, start.warm_start)
         z, sample = namespace(y).zeros_like(y), start.first
         both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
-        momentum = mean_over(lambda one: implicit_gradient(problem, x, y, z, one), x, both)
-        return self._advance(problem, BOREPState(x, y, z, momentum, 0), sample)
+        momentum = mean_over(lambda one: self.parts.h(problem, x, y, z, one), x, both)
+        self._expect_steps(sample)
+        return BOREPState(
+            x=self.parts.x(x, momentum, self.upper_step_size),
+            y=self.parts.y(problem, x, y, sample.lower, self.lower_step_size),
+            z=self._z_step(problem, x, y, z, sample),
+            momentum=momentum,
+            iteration=1,
+        )
 
     def step(self, problem: BilevelProblem, state: BOREPState, sample: BOREPSample) -> BOREPState:
         """Iteration t ≥ 1: a pure function of its arguments."""
-        x, y, z, momentum, _ = state
+        x, y, z, momentum, t = state
+        self._expect_steps(sample)
 
         def direction(x: Array, y: Array) -> Array:
-            return implicit_gradient(problem, x, y, z, sample)
+            return self.parts.h(problem, x, y, z, sample)
 
-        momentum = moving_average(direction, (x, y), momentum, self.momentum)
-        return self._advance(problem, state._replace(momentum=momentum), sample)
+        y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
+        z_next = self._z_step(problem, x, y, z, sample)
+        momentum = self.parts.momentum(direction, (x, y), momentum, self.momentum)
+        x_next = self.parts.x(x, momentum, self.upper_step_size)
+
+        return BOREPState(x_next, y_next, z_next, momentum, t + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 lower steps at x_0, one per row of ``samples``."""
+        return self.parts.y(problem, x, y, samples, self.lower_step_size)
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes lower steps: if t mod I = 0."""
@@ -98,43 +118,24 @@ class BOREP:
 
     def draw(self, problem: BilevelProblem, refresh: bool = True) -> BOREPSample:
         """The layout of one iteration's sample."""
-        return BOREPSample(
-            upper=draw_fields(problem.upper_noise),
-            upper_y=draw_fields(problem.upper_noise),
-            cross=draw_fields(problem.cross_noise),
-            hessian=draw_fields(problem.hessian_noise),
-            lower=draw_fields(
-                problem.lower_noise, (self.lower_steps if refresh else 0,), scaled=True
-            ),
-        )
+        return linear_layout(problem, self.lower_steps if refresh else 0)
 
     def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
         """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
-        return Start(
-            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
-            first=self.draw(problem)._replace(
-                upper=draw_fields(problem.upper_noise, (first,)),
-                cross=draw_fields(problem.cross_noise, (first,)),
-            ),
-        )
+        return linear_start(problem, self.draw(problem), warm_start, first)
 
-    def _advance(self, problem: BilevelProblem, state: BOREPState, sample: Any) -> BOREPState:
-        """x, y and z move together, from the old ones; ``state.momentum`` is m_t already."""
-        x, y, z, momentum, t = state
+    def _expect_steps(self, sample: BOREPSample) -> None:
         if rows(sample.lower) not in (0, self.lower_steps):
             raise ValueError(
                 f"sample.lower has {rows(sample.lower)} rows; BO-REP takes {self.lower_steps} "
                 "steps at a refresh and none between"
             )
 
+    def _z_step(self, problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
+        """z_{t+1}: a step on the linear system at (x_t, y_t)."""
+
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)
 
         v = problem.grad_y_upper(x, y, sample.upper_y)
-        return BOREPState(
-            x=normalized_step(x, momentum, self.upper_step_size),
-            y=gradient_steps(problem, x, y, sample.lower, self.lower_step_size),
-            z=linear_system_step(product, v, z, self.linear_step_size),
-            momentum=momentum,
-            iteration=t + 1,
-        )
+        return self.parts.z(product, v, z, self.linear_step_size)

@@ -17,16 +17,19 @@ steps of size α, T0 = 0 being the paper's; π is the lower sample that the sour
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, mean_over, namespace, traceable
+from accbo.algorithms._layouts import LinearSample, linear_layout, linear_start
 from accbo.hypergradient import implicit_gradient, linear_system_step
 from accbo.lower import expect_one_step, gradient_steps
 from accbo.momentum import moving_average
 from accbo.parameters import positive, real
 from accbo.problem import BilevelProblem
-from accbo.sampling import Start, draw_fields
+from accbo.sampling import Start
 from accbo.upper import gradient_step
 
 
@@ -40,17 +43,17 @@ class MASOBAState(NamedTuple):
     iteration: int  # t
 
 
-class MASOBASample(NamedTuple):
-    """The noise of one iteration; every part maps field names to arrays.
+MASOBASample = LinearSample
 
-    ``lower`` has a leading axis over the lower steps, of length 1.
-    """
 
-    upper: Any  # ξ, of ∇_x F
-    upper_y: Any  # ξ', of ∇_y F
-    cross: Any  # ζ⁰
-    hessian: Any  # ζ
-    lower: Any  # π
+class MASOBAParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
+
+    y: Callable[..., Array] = gradient_steps
+    z: Callable[..., Array] = linear_system_step
+    h: Callable[..., Array] = implicit_gradient
+    momentum: Callable[..., Array] = moving_average
+    x: Callable[[Array, Array, float], Array] = gradient_step
 
 
 @traceable
@@ -66,6 +69,7 @@ class MASOBA:
     linear_step_size: float  # ν > 0
     momentum: float  # β in [0, 1)
     upper_step_size: float  # η > 0
+    parts: MASOBAParts = dataclasses.field(default=MASOBAParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
@@ -73,24 +77,40 @@ class MASOBA:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> MASOBAState:
         """Warm start and iteration 0, where h_1 is a mean over the S first samples."""
-        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        y = self.warm_start(problem, x, y, start.warm_start)
         z, sample = namespace(y).zeros_like(y), start.first
         both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
-        average = mean_over(lambda one: implicit_gradient(problem, x, y, z, one), x, both)
-        state = MASOBAState(x, y, z, namespace(x).zeros_like(x), 0)
-        return self._advance(problem, state, sample, average)
+        momentum = mean_over(lambda one: self.parts.h(problem, x, y, z, one), x, both)
+        expect_one_step(sample.lower, "MA-SOBA")
+        zero = namespace(x).zeros_like(x)
+        return MASOBAState(
+            x=self.parts.x(x, zero, self.upper_step_size),
+            y=self.parts.y(problem, x, y, sample.lower, self.lower_step_size),
+            z=self._z_step(problem, x, y, z, sample),
+            momentum=momentum,
+            iteration=1,
+        )
 
     def step(
         self, problem: BilevelProblem, state: MASOBAState, sample: MASOBASample
     ) -> MASOBAState:
         """Iteration t ≥ 1: a pure function of its arguments."""
-        x, y, z, average, _ = state
+        x, y, z, average, t = state
+        expect_one_step(sample.lower, "MA-SOBA")
 
         def direction(x: Array, y: Array) -> Array:
-            return implicit_gradient(problem, x, y, z, sample)
+            return self.parts.h(problem, x, y, z, sample)
 
-        average_next = moving_average(direction, (x, y), average, self.momentum)
-        return self._advance(problem, state, sample, average_next)
+        x_next = self.parts.x(x, average, self.upper_step_size)
+        y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
+        z_next = self._z_step(problem, x, y, z, sample)
+        average_next = self.parts.momentum(direction, (x, y), average, self.momentum)
+
+        return MASOBAState(x_next, y_next, z_next, average_next, t + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 lower steps at x_0, one per row of ``samples``."""
+        return self.parts.y(problem, x, y, samples, self.lower_step_size)
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes a lower step: every one does."""
@@ -98,39 +118,17 @@ class MASOBA:
 
     def draw(self, problem: BilevelProblem, refresh: bool = True) -> MASOBASample:
         """The layout of one iteration's sample; there is but one kind of iteration."""
-        return MASOBASample(
-            upper=draw_fields(problem.upper_noise),
-            upper_y=draw_fields(problem.upper_noise),
-            cross=draw_fields(problem.cross_noise),
-            hessian=draw_fields(problem.hessian_noise),
-            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
-        )
+        return linear_layout(problem, 1)
 
     def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
         """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
-        return Start(
-            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
-            first=self.draw(problem)._replace(
-                upper=draw_fields(problem.upper_noise, (first,)),
-                cross=draw_fields(problem.cross_noise, (first,)),
-            ),
-        )
+        return linear_start(problem, self.draw(problem), warm_start, first)
 
-    def _advance(
-        self, problem: BilevelProblem, state: MASOBAState, sample: Any, average_next: Array
-    ) -> MASOBAState:
-        """x, y and z move together, from the old ones and with the old average."""
-        x, y, z, average, t = state
-        expect_one_step(sample.lower, "MA-SOBA")
+    def _z_step(self, problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
+        """z_{t+1}: a step on the linear system at (x_t, y_t)."""
 
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)
 
         v = problem.grad_y_upper(x, y, sample.upper_y)
-        return MASOBAState(
-            x=gradient_step(x, average, self.upper_step_size),
-            y=gradient_steps(problem, x, y, sample.lower, self.lower_step_size),
-            z=linear_system_step(product, v, z, self.linear_step_size),
-            momentum=average_next,
-            iteration=t + 1,
-        )
+        return self.parts.z(product, v, z, self.linear_step_size)

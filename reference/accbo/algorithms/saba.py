@@ -17,6 +17,8 @@ and leaves the tables as they are, so it draws none, and S has no meaning here.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ from accbo.parameters import positive
 from accbo.problem import BilevelProblem
 from accbo.saga import Table, expect_rows, full_pass, saga, sums_of
 from accbo.sampling import Start, draw_fields
+from accbo.upper import gradient_step
 
 
 class SABATables(NamedTuple):
@@ -55,6 +58,19 @@ class SABASample(NamedTuple):
     lower: Any  # i
 
 
+class SABAParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
+
+    grad_y_lower: Callable[..., tuple[Array, Table]] = saga
+    hvp_lower: Callable[..., tuple[Array, Table]] = saga
+    cross_lower: Callable[..., tuple[Array, Table]] = saga
+    grad_y_upper: Callable[..., tuple[Array, Table]] = saga
+    grad_x_upper: Callable[..., tuple[Array, Table]] = saga
+    y: Callable[[Array, Array, float], Array] = gradient_step
+    z: Callable[[Array, Array, float], Array] = gradient_step
+    x: Callable[[Array, Array, float], Array] = gradient_step
+
+
 @traceable
 @dataclass(frozen=True, kw_only=True)
 class SABA:
@@ -67,6 +83,7 @@ class SABA:
     lower_step_size: float  # α > 0
     linear_step_size: float  # ν > 0
     upper_step_size: float  # η > 0
+    parts: SABAParts = dataclasses.field(default=SABAParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
@@ -74,7 +91,7 @@ class SABA:
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SABAState:
         """Warm start, a pass over both sums, and iteration 0, whose estimates are the means."""
         below, above = sums_of(problem)
-        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        y = self.warm_start(problem, x, y, start.warm_start)
         z = namespace(y).zeros_like(y)
         tables = SABATables(
             grad_y_lower=full_pass(problem.grad_y_lower, (x, y), below, y),
@@ -83,25 +100,40 @@ class SABA:
             grad_y_upper=full_pass(problem.grad_y_upper, (x, y), above, y),
             grad_x_upper=full_pass(problem.grad_x_upper, (x, y), above, x),
         )
-        return self._advance(SABAState(x, y, z, tables, 0), *[table.mean for table in tables])
+        G_y, Hz, Jz, F_y, F_x = (table.mean for table in tables)
+        return SABAState(
+            x=self.parts.x(x, F_x - Jz, self.upper_step_size),
+            y=self.parts.y(y, G_y, self.lower_step_size),
+            z=self.parts.z(z, Hz - F_y, self.linear_step_size),
+            tables=tables,
+            iteration=1,
+        )
 
     def step(self, problem: BilevelProblem, state: SABAState, sample: SABASample) -> SABAState:
         """Iteration t ≥ 1: a pure function of its arguments."""
-        x, y, z, tables, _ = state
+        x, y, z, tables, t = state
+        parts = self.parts
         below, above = sums_of(problem)
         expect_rows(tables, (below, below, below, above, above))
         expect_one_step(sample.lower, "SABA")
         at_i, at_j = row(sample.lower, 0), sample.upper
         i, j = at_i[below.field], at_j[above.field]
 
-        G_y, of_G_y = saga(tables.grad_y_lower, i, problem.grad_y_lower(x, y, at_i))
-        Hz, of_Hz = saga(tables.hvp_lower, i, problem.hvp_lower(x, y, z, at_i))
-        Jz, of_Jz = saga(tables.cross_lower, i, problem.cross_lower(x, y, z, at_i))
-        F_y, of_F_y = saga(tables.grad_y_upper, j, problem.grad_y_upper(x, y, at_j))
-        F_x, of_F_x = saga(tables.grad_x_upper, j, problem.grad_x_upper(x, y, at_j))
+        G_y, of_G_y = parts.grad_y_lower(tables.grad_y_lower, i, problem.grad_y_lower(x, y, at_i))
+        Hz, of_Hz = parts.hvp_lower(tables.hvp_lower, i, problem.hvp_lower(x, y, z, at_i))
+        Jz, of_Jz = parts.cross_lower(tables.cross_lower, i, problem.cross_lower(x, y, z, at_i))
+        F_y, of_F_y = parts.grad_y_upper(tables.grad_y_upper, j, problem.grad_y_upper(x, y, at_j))
+        F_x, of_F_x = parts.grad_x_upper(tables.grad_x_upper, j, problem.grad_x_upper(x, y, at_j))
 
-        state = state._replace(tables=SABATables(of_G_y, of_Hz, of_Jz, of_F_y, of_F_x))
-        return self._advance(state, G_y, Hz, Jz, F_y, F_x)
+        y_next = parts.y(y, G_y, self.lower_step_size)
+        z_next = parts.z(z, Hz - F_y, self.linear_step_size)
+        x_next = parts.x(x, F_x - Jz, self.upper_step_size)
+        tables = SABATables(of_G_y, of_Hz, of_Jz, of_F_y, of_F_x)
+        return SABAState(x_next, y_next, z_next, tables, t + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 plain lower steps at x_0, one per row of ``samples``."""
+        return gradient_steps(problem, x, y, samples, self.lower_step_size)
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes a lower step: every one does."""
@@ -118,14 +150,3 @@ class SABA:
         """The layout of iteration 0: T0 = ``warm_start`` lower indices and nothing else."""
         sums_of(problem)
         return Start(draw_fields(problem.lower_noise, (warm_start,)), SABASample({}, {}))
-
-    def _advance(
-        self, state: SABAState, G_y: Array, Hz: Array, Jz: Array, F_y: Array, F_x: Array
-    ) -> SABAState:
-        """x, y and z move together, along estimates that were taken at the old ones."""
-        return state._replace(
-            x=state.x - self.upper_step_size * (F_x - Jz),
-            y=state.y - self.lower_step_size * G_y,
-            z=state.z - self.linear_step_size * (Hz - F_y),
-            iteration=state.iteration + 1,
-        )

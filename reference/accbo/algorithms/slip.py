@@ -14,16 +14,19 @@ samples as AccBO's is.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, mean_over, namespace, traceable
+from accbo.algorithms._layouts import LinearSample, linear_layout, linear_start
 from accbo.hypergradient import implicit_gradient, linear_system_step
 from accbo.lower import expect_one_step, gradient_steps
 from accbo.momentum import moving_average
 from accbo.parameters import positive, real
 from accbo.problem import BilevelProblem
-from accbo.sampling import Start, draw_fields
+from accbo.sampling import Start
 from accbo.upper import normalized_step
 
 
@@ -37,17 +40,17 @@ class SLIPState(NamedTuple):
     iteration: int  # t
 
 
-class SLIPSample(NamedTuple):
-    """The noise of one iteration; every part maps field names to arrays.
+SLIPSample = LinearSample
 
-    ``lower`` has a leading axis over the lower steps, of length 1.
-    """
 
-    upper: Any  # ξ, of ∇_x F
-    upper_y: Any  # ξ', of ∇_y F
-    cross: Any  # ζ⁰
-    hessian: Any  # ζ
-    lower: Any  # π
+class SLIPParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
+
+    y: Callable[..., Array] = gradient_steps
+    z: Callable[..., Array] = linear_system_step
+    h: Callable[..., Array] = implicit_gradient
+    momentum: Callable[..., Array] = moving_average
+    x: Callable[[Array, Array, float], Array] = normalized_step
 
 
 @traceable
@@ -63,6 +66,7 @@ class SLIP:
     linear_step_size: float  # ν > 0
     momentum: float  # β in [0, 1)
     upper_step_size: float  # η > 0
+    parts: SLIPParts = dataclasses.field(default=SLIPParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "linear_step_size", "upper_step_size")
@@ -70,21 +74,37 @@ class SLIP:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SLIPState:
         """Warm start and iteration 0, where m_0 is a mean over the S first samples."""
-        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        y = self.warm_start(problem, x, y, start.warm_start)
         z, sample = namespace(y).zeros_like(y), start.first
         both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
-        momentum = mean_over(lambda one: implicit_gradient(problem, x, y, z, one), x, both)
-        return self._advance(problem, SLIPState(x, y, z, momentum, 0), sample)
+        momentum = mean_over(lambda one: self.parts.h(problem, x, y, z, one), x, both)
+        expect_one_step(sample.lower, "SLIP")
+        return SLIPState(
+            x=self.parts.x(x, momentum, self.upper_step_size),
+            y=self.parts.y(problem, x, y, sample.lower, self.lower_step_size),
+            z=self._z_step(problem, x, y, z, sample),
+            momentum=momentum,
+            iteration=1,
+        )
 
     def step(self, problem: BilevelProblem, state: SLIPState, sample: SLIPSample) -> SLIPState:
         """Iteration t ≥ 1: a pure function of its arguments."""
-        x, y, z, momentum, _ = state
+        x, y, z, momentum, t = state
+        expect_one_step(sample.lower, "SLIP")
 
-        def gradient(x: Array, y: Array) -> Array:
-            return implicit_gradient(problem, x, y, z, sample)
+        def direction(x: Array, y: Array) -> Array:
+            return self.parts.h(problem, x, y, z, sample)
 
-        momentum = moving_average(gradient, (x, y), momentum, self.momentum)
-        return self._advance(problem, state._replace(momentum=momentum), sample)
+        momentum = self.parts.momentum(direction, (x, y), momentum, self.momentum)
+        x_next = self.parts.x(x, momentum, self.upper_step_size)
+        y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
+        z_next = self._z_step(problem, x, y, z, sample)
+
+        return SLIPState(x_next, y_next, z_next, momentum, t + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 lower steps at x_0, one per row of ``samples``."""
+        return self.parts.y(problem, x, y, samples, self.lower_step_size)
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes a lower step: every one does."""
@@ -92,37 +112,17 @@ class SLIP:
 
     def draw(self, problem: BilevelProblem, refresh: bool = True) -> SLIPSample:
         """The layout of one iteration's sample; there is but one kind of iteration."""
-        return SLIPSample(
-            upper=draw_fields(problem.upper_noise),
-            upper_y=draw_fields(problem.upper_noise),
-            cross=draw_fields(problem.cross_noise),
-            hessian=draw_fields(problem.hessian_noise),
-            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
-        )
+        return linear_layout(problem, 1)
 
     def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
         """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
-        return Start(
-            warm_start=draw_fields(problem.lower_noise, (warm_start,), scaled=True),
-            first=self.draw(problem)._replace(
-                upper=draw_fields(problem.upper_noise, (first,)),
-                cross=draw_fields(problem.cross_noise, (first,)),
-            ),
-        )
+        return linear_start(problem, self.draw(problem), warm_start, first)
 
-    def _advance(self, problem: BilevelProblem, state: SLIPState, sample: Any) -> SLIPState:
-        """x, y and z move together, from the old ones; ``state.momentum`` is m_t already."""
-        x, y, z, momentum, t = state
-        expect_one_step(sample.lower, "SLIP")
+    def _z_step(self, problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
+        """z_{t+1}: a step on the linear system at (x_t, y_t)."""
 
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)
 
         v = problem.grad_y_upper(x, y, sample.upper_y)
-        return SLIPState(
-            x=normalized_step(x, momentum, self.upper_step_size),
-            y=gradient_steps(problem, x, y, sample.lower, self.lower_step_size),
-            z=linear_system_step(product, v, z, self.linear_step_size),
-            momentum=momentum,
-            iteration=t + 1,
-        )
+        return self.parts.z(product, v, z, self.linear_step_size)

@@ -17,17 +17,41 @@ iteration 0 is an iteration as any other, so S of the run has no meaning.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, fold, rows, traceable
-from accbo.hypergradient import NEUMANN, hessian_rows
+from accbo.hypergradient import hessian_rows, neumann
 from accbo.parameters import integer, positive
 from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.spider import batch_mean
 from accbo.upper import gradient_step
+
+
+def mean(oracle: Callable[..., Array], *arguments: Any) -> Array:
+    """Mean of ``oracle`` over the batch, which is the last of its ``arguments``."""
+    *point, batch = arguments
+    return batch_mean(lambda *point: oracle(*point, batch), tuple(point), rows(batch))
+
+
+def batch_steps(
+    problem: BilevelProblem, x: Array, y: Array, batches: Any, step_size: float
+) -> Array:
+    """Gradient steps on y at a fixed x, one per row of ``batches``; shape ``(..., d_y)``."""
+
+    def advance(y: Array, batch: Any) -> Array:
+        return gradient_step(y, mean(problem.grad_y_lower, x, y, batch), step_size)
+
+    return fold(advance, y, batches)
+
+
+def batch_gradient(problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
+    """∇_x F(x,y;ξ) − ∇²_xy G(x,y;ζ⁰) z, means over the batches ξ and ζ⁰; shape ``(..., d_x)``."""
+    direct = mean(problem.grad_x_upper, x, y, sample.upper)
+    return direct - mean(problem.cross_lower, x, y, z, sample.cross)
 
 
 class StocBiOState(NamedTuple):
@@ -47,6 +71,15 @@ class StocBiOSample(NamedTuple):
     lower: Any  # π, a leading axis over the D lower steps in front of the batch
 
 
+class StocBiOParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
+
+    y: Callable[..., Array] = batch_steps
+    series: Callable[..., Array] = neumann
+    h: Callable[..., Array] = batch_gradient
+    x: Callable[[Array, Array, float], Array] = gradient_step
+
+
 @traceable
 @dataclass(frozen=True, kw_only=True)
 class StocBiO:
@@ -63,6 +96,7 @@ class StocBiO:
     upper_batch: int  # B ≥ 1
     neumann_terms: int  # Q ≥ 1
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
+    parts: StocBiOParts = dataclasses.field(default=StocBiOParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
@@ -70,7 +104,7 @@ class StocBiO:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> StocBiOState:
         """Warm start and iteration 0."""
-        y = self._lower_steps(problem, x, y, start.warm_start)
+        y = self.warm_start(problem, x, y, start.warm_start)
         return self.step(problem, StocBiOState(x, y, 0), start.first)
 
     def step(
@@ -78,16 +112,20 @@ class StocBiO:
     ) -> StocBiOState:
         """One iteration: a pure function of its arguments."""
         x, y, k = state
-        y = self._lower_steps(problem, x, y, sample.lower)
+        y = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
 
         def product(u: Array, batch: Any) -> Array:
             return mean(problem.hvp_lower, x, y, u, batch)
 
         v = mean(problem.grad_y_upper, x, y, sample.upper)
-        z = NEUMANN["chained"](product, v, sample, self.neumann_terms, self.neumann_scale)
-        direct = mean(problem.grad_x_upper, x, y, sample.upper)
-        direction = direct - mean(problem.cross_lower, x, y, z, sample.cross)
-        return StocBiOState(gradient_step(x, direction, self.upper_step_size), y, k + 1)
+        terms, scale = self.neumann_terms, self.neumann_scale
+        z = self.parts.series(product, v, sample, terms, scale, "chained")
+        direction = self.parts.h(problem, x, y, z, sample)
+        return StocBiOState(self.parts.x(x, direction, self.upper_step_size), y, k + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 lower steps at x_0, one per row of ``samples``."""
+        return self.parts.y(problem, x, y, samples, self.lower_step_size)
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes lower steps: every one does."""
@@ -109,17 +147,3 @@ class StocBiO:
 
     def _lower_batches(self, problem: BilevelProblem, steps: int) -> Any:
         return draw_fields(problem.lower_noise, (steps, self.lower_batch), scaled=True)
-
-    def _lower_steps(self, problem: BilevelProblem, x: Array, y: Array, batches: Any) -> Array:
-        """Gradient steps on y at a fixed x, one per row of ``batches``."""
-
-        def advance(y: Array, batch: Any) -> Array:
-            return gradient_step(y, mean(problem.grad_y_lower, x, y, batch), self.lower_step_size)
-
-        return fold(advance, y, batches)
-
-
-def mean(oracle: Callable[..., Array], *arguments: Any) -> Array:
-    """Mean of ``oracle`` over the batch, which is the last of its ``arguments``."""
-    *point, batch = arguments
-    return batch_mean(lambda *point: oracle(*point, batch), tuple(point), rows(batch))

@@ -18,15 +18,18 @@ being the paper's; π is the lower sample that the source scales.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, mean_over, rational_power, row, traceable
-from accbo.hypergradient import hessian_rows, neumann_gradient
+from accbo.algorithms._layouts import NeumannSample, neumann_layout
+from accbo.hypergradient import implicit_gradient, neumann, neumann_gradient
 from accbo.lower import expect_one_step, gradient_steps
 from accbo.momentum import Gradient, recursive_momentum
 from accbo.parameters import integer, positive, real
-from accbo.problem import BilevelProblem, Noise
+from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.upper import gradient_step
 
@@ -43,18 +46,29 @@ class SUSTAINState(NamedTuple):
     iteration: int  # t
 
 
-class SUSTAINSample(NamedTuple):
-    """The noise of one iteration; every part maps field names to arrays.
+SUSTAINSample = NeumannSample
 
-    ``hessian`` has a leading axis over the Q − 1 factors of the series, ``lower`` one over the
-    lower steps, of length 1.
+
+def cube_root(offset: float, t: int) -> float:
+    """(w+t)^{−1/3}; t is an integer, and traced in a compiled run."""
+    rate: float = rational_power(offset + t, -1, 3)
+    return rate
+
+
+class SUSTAINParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one.
+
+    ``size`` and ``decay`` make what α_t and β_t, and the roots of η_{t+1}, are multiples of.
     """
 
-    upper: Any  # ξ
-    cross: Any  # ζ⁰
-    hessian: Any  # ζ
-    power: Any  # q, (..., 1)
-    lower: Any  # π
+    size: Callable[[float, int], float] = cube_root
+    decay: Callable[[float, int], float] = cube_root
+    lower_momentum: Callable[..., Array] = recursive_momentum
+    series: Callable[..., Array] = neumann
+    h: Callable[..., Array] = implicit_gradient
+    momentum: Callable[..., Array] = recursive_momentum
+    y: Callable[[Array, Array, float], Array] = gradient_step
+    x: Callable[[Array, Array, float], Array] = gradient_step
 
 
 @traceable
@@ -73,6 +87,7 @@ class SUSTAIN:
     offset: float  # w ≥ 1
     neumann_terms: int  # Q ≥ 1
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
+    parts: SUSTAINParts = dataclasses.field(default=SUSTAINParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
@@ -83,26 +98,42 @@ class SUSTAIN:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> SUSTAINState:
         """Warm start and iteration 0, where m_0 = mean of h_0 over the S first samples."""
-        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size * self._root(0))
+        y = self.warm_start(problem, x, y, start.warm_start)
         upper = start.first._replace(lower={})
         momentum = mean_over(lambda sample: self._gradient(problem, sample)(x, y), x, upper)
         lower_momentum = self._lower_gradient(problem, start.first)(x, y)
-        return self._advance(SUSTAINState(x, x, y, y, lower_momentum, momentum, 0))
+        size = self.parts.size(self.offset, 0)
+        return SUSTAINState(
+            x=self.parts.x(x, momentum, self.upper_step_size * size),
+            x_previous=x,
+            y=self.parts.y(y, lower_momentum, self.lower_step_size * size),
+            y_previous=y,
+            lower_momentum=lower_momentum,
+            momentum=momentum,
+            iteration=1,
+        )
 
     def step(
         self, problem: BilevelProblem, state: SUSTAINState, sample: SUSTAINSample
     ) -> SUSTAINState:
         """Iteration t ≥ 1: a pure function of its arguments."""
-        x, x_previous, y, y_previous, lower_momentum, momentum, t = state
+        x, x_previous, y, y_previous, u, m, t = state
         new, old = (x, y), (x_previous, y_previous)
-        eta = self._root(t - 1) ** 2
+        eta, size = self.parts.decay(self.offset, t - 1) ** 2, self.parts.size(self.offset, t)
 
         below, decay = self._lower_gradient(problem, sample), 1 - self.lower_averaging * eta
-        lower_momentum = recursive_momentum(below, new, old, lower_momentum, decay)
+        u = self.parts.lower_momentum(below, new, old, u, decay)
         above, decay = self._gradient(problem, sample), 1 - self.upper_averaging * eta
-        momentum = recursive_momentum(above, new, old, momentum, decay)
+        m = self.parts.momentum(above, new, old, m, decay)
+        y_next = self.parts.y(y, u, self.lower_step_size * size)
+        x_next = self.parts.x(x, m, self.upper_step_size * size)
 
-        return self._advance(state._replace(lower_momentum=lower_momentum, momentum=momentum))
+        return SUSTAINState(x_next, x, y_next, y, u, m, t + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 plain lower steps at x_0 of the size β_0, one per row of ``samples``."""
+        size = self.lower_step_size * self.parts.size(self.offset, 0)
+        return gradient_steps(problem, x, y, samples, size)
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes a lower step: every one does."""
@@ -119,41 +150,21 @@ class SUSTAIN:
 
     def _draw(self, problem: BilevelProblem, leading: tuple[int, ...]) -> SUSTAINSample:
         """A sample whose upper-level parts have the ``leading`` axes."""
-        factors = hessian_rows("randomised", self.neumann_terms)
-        return SUSTAINSample(
-            upper=draw_fields(problem.upper_noise, leading),
-            cross=draw_fields(problem.cross_noise, leading),
-            hessian=draw_fields(problem.hessian_noise, (*leading, factors)),
-            power=draw_fields({"power": Noise("index", (1,), self.neumann_terms)}, leading),
-            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
-        )
-
-    def _root(self, t: int) -> float:
-        """(w + t)^{−1/3}; t is an integer, and traced in a compiled run."""
-        rate: float = rational_power(self.offset + t, -1, 3)
-        return rate
+        return neumann_layout(problem, "randomised", self.neumann_terms, 1, leading)
 
     def _gradient(self, problem: BilevelProblem, sample: SUSTAINSample) -> Gradient:
         """(x, y) ↦ h_t(x, y), on this one sample and its one index wherever it is evaluated."""
         return neumann_gradient(
-            problem, sample, "randomised", self.neumann_terms, self.neumann_scale
+            problem,
+            sample,
+            "randomised",
+            self.neumann_terms,
+            self.neumann_scale,
+            self.parts.series,
+            self.parts.h,
         )
 
     def _lower_gradient(self, problem: BilevelProblem, sample: SUSTAINSample) -> Gradient:
         """(x, y) ↦ ∇_y G(x, y; π_t), on this one π wherever it is evaluated."""
         expect_one_step(sample.lower, "SUSTAIN")
         return lambda x, y: problem.grad_y_lower(x, y, row(sample.lower, 0))
-
-    def _advance(self, state: SUSTAINState) -> SUSTAINState:
-        """x and y move together; the momenta of ``state`` are those of iteration t already."""
-        x, _, y, _, lower_momentum, momentum, t = state
-        root = self._root(t)
-        return SUSTAINState(
-            x=gradient_step(x, momentum, self.upper_step_size * root),
-            x_previous=x,
-            y=gradient_step(y, lower_momentum, self.lower_step_size * root),
-            y_previous=y,
-            lower_momentum=lower_momentum,
-            momentum=momentum,
-            iteration=t + 1,
-        )

@@ -16,16 +16,29 @@ the lower sample that the source scales.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, rational_power, traceable
-from accbo.hypergradient import hessian_rows, neumann_gradient
+from accbo.algorithms._layouts import NeumannSample, neumann_layout
+from accbo.hypergradient import implicit_gradient, neumann, neumann_gradient
 from accbo.lower import expect_one_step, gradient_steps
 from accbo.parameters import integer, positive, real
-from accbo.problem import BilevelProblem, Noise
+from accbo.problem import BilevelProblem
 from accbo.sampling import Start, draw_fields
 from accbo.upper import gradient_step
+
+
+def power_of(numerator: int, denominator: int) -> Callable[[float, float, int], float]:
+    """(c, w, t) ↦ c (w+t)^{p/q}; t is an integer, and traced in a compiled run."""
+
+    def size(constant: float, offset: float, t: int) -> float:
+        size: float = constant * rational_power(offset + t, numerator, denominator)
+        return size
+
+    return size
 
 
 class TTSAState(NamedTuple):
@@ -36,18 +49,18 @@ class TTSAState(NamedTuple):
     iteration: int  # t
 
 
-class TTSASample(NamedTuple):
-    """The noise of one iteration; every part maps field names to arrays.
+TTSASample = NeumannSample
 
-    ``hessian`` has a leading axis over the Q − 1 factors of the series, ``lower`` one over the
-    lower steps, of length 1.
-    """
 
-    upper: Any  # ξ
-    cross: Any  # ζ⁰
-    hessian: Any  # ζ
-    power: Any  # q, (..., 1)
-    lower: Any  # π
+class TTSAParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
+
+    y_size: Callable[[float, float, int], float] = power_of(-2, 5)
+    x_size: Callable[[float, float, int], float] = power_of(-3, 5)
+    y: Callable[..., Array] = gradient_steps
+    series: Callable[..., Array] = neumann
+    h: Callable[..., Array] = implicit_gradient
+    x: Callable[[Array, Array, float], Array] = gradient_step
 
 
 @traceable
@@ -64,6 +77,7 @@ class TTSA:
     offset: float  # w ≥ 1
     neumann_terms: int  # Q ≥ 1
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
+    parts: TTSAParts = dataclasses.field(default=TTSAParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
@@ -72,19 +86,29 @@ class TTSA:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> TTSAState:
         """Warm start and iteration 0."""
-        y = gradient_steps(problem, x, y, start.warm_start, self._lower_size(0))
+        y = self.warm_start(problem, x, y, start.warm_start)
         return self.step(problem, TTSAState(x, y, 0), start.first)
 
     def step(self, problem: BilevelProblem, state: TTSAState, sample: TTSASample) -> TTSAState:
         """One iteration: a pure function of its arguments."""
         x, y, t = state
         expect_one_step(sample.lower, "TTSA")
-        y_next = gradient_steps(problem, x, y, sample.lower, self._lower_size(t))
+        y_next = self.parts.y(problem, x, y, sample.lower, self._lower_size(t))
         gradient = neumann_gradient(
-            problem, sample, "randomised", self.neumann_terms, self.neumann_scale
+            problem,
+            sample,
+            "randomised",
+            self.neumann_terms,
+            self.neumann_scale,
+            self.parts.series,
+            self.parts.h,
         )
-        x_next = gradient_step(x, gradient(x, y_next), self._upper_size(t))
+        x_next = self.parts.x(x, gradient(x, y_next), self._upper_size(t))
         return TTSAState(x_next, y_next, t + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 lower steps at x_0 of the size β_0, one per row of ``samples``."""
+        return self.parts.y(problem, x, y, samples, self._lower_size(0))
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t takes a lower step: every one does."""
@@ -92,14 +116,7 @@ class TTSA:
 
     def draw(self, problem: BilevelProblem, refresh: bool = True) -> TTSASample:
         """The layout of one iteration's sample; there is but one kind of iteration."""
-        factors = hessian_rows("randomised", self.neumann_terms)
-        return TTSASample(
-            upper=draw_fields(problem.upper_noise),
-            cross=draw_fields(problem.cross_noise),
-            hessian=draw_fields(problem.hessian_noise, (factors,)),
-            power=draw_fields({"power": Noise("index", (1,), self.neumann_terms)}),
-            lower=draw_fields(problem.lower_noise, (1,), scaled=True),
-        )
+        return neumann_layout(problem, "randomised", self.neumann_terms, 1)
 
     def draw_start(self, problem: BilevelProblem, warm_start: int, first: int) -> Start:
         """The layout of iteration 0, after T0 = ``warm_start`` lower steps."""
@@ -107,11 +124,9 @@ class TTSA:
         return Start(warm_start=lower, first=self.draw(problem))
 
     def _lower_size(self, t: int) -> float:
-        """β_t; t is an integer, and traced in a compiled run."""
-        rate: float = self.lower_step_size * rational_power(self.offset + t, -2, 5)
-        return rate
+        """β_t."""
+        return self.parts.y_size(self.lower_step_size, self.offset, t)
 
     def _upper_size(self, t: int) -> float:
         """α_t."""
-        rate: float = self.upper_step_size * rational_power(self.offset + t, -3, 5)
-        return rate
+        return self.parts.x_size(self.upper_step_size, self.offset, t)

@@ -20,11 +20,13 @@ takes the place of S.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accbo._arrays import Array, fold, namespace, rows, traceable
-from accbo.hypergradient import hessian_rows, neumann_gradient
+from accbo.hypergradient import hessian_rows, implicit_gradient, neumann, neumann_gradient
 from accbo.lower import gradient_steps
 from accbo.momentum import Gradient
 from accbo.parameters import integer, positive
@@ -64,6 +66,18 @@ class VRBOSample(NamedTuple):
     inner: VRBOBatch
 
 
+class VRBOParts(NamedTuple):
+    """The functions a step is made of, each named for what it makes; a variation replaces one."""
+
+    refreshed: Callable[..., Array] = batch_mean  # u and v at a refresh
+    lower_estimate: Callable[..., Array] = spider
+    series: Callable[..., Array] = neumann
+    h: Callable[..., Array] = implicit_gradient
+    estimate: Callable[..., Array] = spider
+    y: Callable[[Array, Array, float], Array] = gradient_step
+    x: Callable[[Array, Array, float], Array] = gradient_step
+
+
 @traceable
 @dataclass(frozen=True, kw_only=True)
 class VRBO:
@@ -81,6 +95,7 @@ class VRBO:
     small_batch: int  # S2 ≥ 1
     neumann_terms: int  # Q ≥ 1
     neumann_scale: float  # l > 0, at least the largest curvature of a realisation
+    parts: VRBOParts = dataclasses.field(default=VRBOParts(), repr=False)
 
     def __post_init__(self) -> None:
         positive(self, "lower_step_size", "upper_step_size", "neumann_scale")
@@ -88,7 +103,7 @@ class VRBO:
 
     def init(self, problem: BilevelProblem, x: Array, y: Array, start: Start) -> VRBOState:
         """Warm start and iteration 0, which is a refresh."""
-        y = gradient_steps(problem, x, y, start.warm_start, self.lower_step_size)
+        y = self.warm_start(problem, x, y, start.warm_start)
         zeros = namespace(x).zeros_like
         return self.step(problem, VRBOState(x, y, zeros(y), zeros(x), 0), start.first)
 
@@ -97,20 +112,24 @@ class VRBO:
         x, y, u, v, k = state
         if rows(sample.large.upper):
             lower_gradient, gradient, size = self._gradients(problem, sample.large)
-            u = batch_mean(lower_gradient, (x, y), size)
-            v = batch_mean(gradient, (x, y), size)
-        x_next = gradient_step(x, v, self.upper_step_size)
+            u = self.parts.refreshed(lower_gradient, (x, y), size)
+            v = self.parts.refreshed(gradient, (x, y), size)
+        x_next = self.parts.x(x, v, self.upper_step_size)
 
         def advance(inner: Any, batch: VRBOBatch) -> Any:
             old, new, u, v = inner
             lower_gradient, gradient, size = self._gradients(problem, batch)
-            u = spider(lower_gradient, new, old, u, size)
-            v = spider(gradient, new, old, v, size)
+            u = self.parts.lower_estimate(lower_gradient, new, old, u, size)
+            v = self.parts.estimate(gradient, new, old, v, size)
             x, y = new
-            return new, (x, gradient_step(y, u, self.lower_step_size)), u, v
+            return new, (x, self.parts.y(y, u, self.lower_step_size)), u, v
 
         (x, y), _, u, v = fold(advance, ((x, y), (x_next, y), u, v), sample.inner)
         return VRBOState(x, y, u, v, k + 1)
+
+    def warm_start(self, problem: BilevelProblem, x: Array, y: Array, samples: Any) -> Array:
+        """T0 plain lower steps at x_0, one per row of ``samples``."""
+        return gradient_steps(problem, x, y, samples, self.lower_step_size)
 
     def refreshes(self, t: int) -> bool:
         """Whether iteration t draws a large batch: if t mod q = 0."""
@@ -147,6 +166,8 @@ class VRBO:
         terms, scale = self.neumann_terms, self.neumann_scale
         return (
             lambda x, y: problem.grad_y_lower(x, y, batch.lower),
-            neumann_gradient(problem, batch, "chained", terms, scale),
+            neumann_gradient(
+                problem, batch, "chained", terms, scale, self.parts.series, self.parts.h
+            ),
             rows(batch.upper),
         )

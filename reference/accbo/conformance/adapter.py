@@ -22,7 +22,7 @@ from typing import Any
 from accbo._arrays import row
 from accbo._arrays import rows as count_rows
 from accbo._foreign import read
-from accbo.conformance.variants import term_rows
+from accbo.conformance.mistakes.series import term_rows
 
 CONVENTIONS = {
     "order": ("simultaneous", "sequential"),

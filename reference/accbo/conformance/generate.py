@@ -24,7 +24,6 @@ from accbo.conformance.methods import catalogue
 from accbo.conformance.namespaces import like, move_to
 from accbo.conformance.proof.prove import bounds
 from accbo.conformance.replay import replay
-from accbo.conformance.variants import KeptPair, Remembering
 from accbo.conformance.vector import (
     ACCBO,
     FIELDS,
@@ -396,8 +395,7 @@ def flags_of(vector: Vector) -> tuple[str, ...]:
 
 def _seen(vector: Vector, fault: Any) -> bool:
     algorithms = [change(vector.algorithm) for change in fault.variants(vector.algorithm)[0]]
-    remembers = isinstance(algorithms[0], Remembering | KeptPair)
-    if vector.kind == "step" and (remembers or getattr(algorithms[0], "remembers", False)):
+    if vector.kind == "step" and getattr(algorithms[0], "remembers", False):
         return False  # what it remembers is not in a state
     with np.errstate(all="ignore"):
         states = replay(algorithms, vector, "step" if vector.kind == "step" else "start")

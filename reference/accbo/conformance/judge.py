@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from accbo._printable import clean
 from accbo.conformance.diagnosis import Diagnosis, diagnose
-from accbo.conformance.method_diagnosis import diagnose_method
+from accbo.conformance.methods import METHODS
 from accbo.conformance.observation import Observation, departs, departures
 from accbo.conformance.report import (
     CONVENTION,
@@ -46,8 +46,7 @@ def judge(
     broken = any(found.status == ERROR for found in checks)
     failing = [found for found in checks if found.status == FAIL]
     method = observations[0].vector.method if observations else ACCBO
-    search = diagnose if method == ACCBO else diagnose_method
-    diagnosis = search(observations) if failing else NOTHING
+    diagnosis = diagnose(METHODS[method], observations) if failing else NOTHING
     if diagnosis.convention and not broken and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
     return Report(

@@ -107,9 +107,9 @@ def _scalars(vector: Vector) -> Iterator[tuple[str, float]]:
 def _lint_set(method: str, vectors: Sequence[Vector]) -> list[str]:
     caught = Counter(flag for vector in vectors for flag in vector.flags)
     found = [
-        f"fault {name!r} is caught by {caught[name]} vectors, fewer than {LEAST_CAUGHT}"
-        for name in catalogue(method)
-        if caught[name] < LEAST_CAUGHT
+        f"fault {name!r} is caught by {caught[name]} vectors, fewer than {least}"
+        for name, fault in catalogue(method).items()
+        if caught[name] < (least := 1 if fault.edge else LEAST_CAUGHT)
     ]
     if method == ACCBO and len(vectors) < LEAST_VECTORS:
         found.append(f"{len(vectors)} vectors, fewer than {LEAST_VECTORS}")

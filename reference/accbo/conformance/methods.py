@@ -1,30 +1,23 @@
 """The algorithms that the oracle knows: the one table to add another to.
 
-Beside an entry here an algorithm takes its class and its state in ``accbo.algorithms``, a file of
-``catalogues`` and, made by ``accbo vectors generate --algorithm NAME``, a file of vectors.
+Beside a row here an algorithm takes its class, its parts and its state in ``accbo.algorithms``,
+its lines in ``lines`` and, made by ``accbo vectors generate --algorithm NAME``, a file of vectors;
+of the mistakes it gets all of those whose part it has.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accbo import algorithms
 from accbo._foreign import read
-from accbo.conformance.catalogues import (
-    borep,
-    masoba,
-    saba,
-    slip,
-    stocbio,
-    sustain,
-    ttsa,
-    vrbo,
-)
-from accbo.conformance.fault import Fault
-from accbo.conformance.faults import FAULTS
-from accbo.conformance.vector import ACCBO, expect_method
+from accbo.conformance.lines import LINES
+from accbo.conformance.mistakes.catalogue import faults_of
+from accbo.conformance.mistakes.mistake import Fault
+from accbo.conformance.vector import ACCBO, Vector, expect_method
 
 
 @dataclass(frozen=True)
@@ -33,26 +26,52 @@ class Method:
 
     ``settings`` are hyper-parameters of its vectors, none at ½ and no two alike; where
     ``neumann_terms`` is among them the scale l is added. ``problems`` are those of its vectors,
-    ``follows`` maps a field to those of the same step that it is computed from.
+    ``others`` legitimate conventions other than the declared one, as changes of the algorithm
+    (``others``) or of what it is started with (``starts``).
     """
 
+    algorithm: type
     faults: Mapping[str, Fault]
     settings: tuple[Mapping[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
-    follows: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    others: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
+    starts: Mapping[str, Callable[[Vector], Vector]] = dataclasses.field(default_factory=dict)
 
 
-def _catalogue(faults: tuple[Fault, ...]) -> dict[str, Fault]:
-    return {fault.name: fault for fault in faults}
+def _method(algorithm: type, *rest: Any, **more: Any) -> Method:
+    name = algorithm.__name__
+    return Method(algorithm, faults_of(algorithm, name, LINES[name]), *rest, **more)
+
+
+def _order(order: str) -> Callable[[Any], Any]:
+    return lambda algorithm: dataclasses.replace(algorithm, order=order)
+
+
+def _first_only(vector: Vector) -> Vector:
+    """m_0 from one sample: the first."""
+    if vector.start is None:
+        return vector
+    first = vector.start.first
+    upper = {
+        name: {key: leaf[:1, ...] for key, leaf in getattr(first, name).items()}
+        for name in first._fields
+        if name != "lower"
+    }
+    start = vector.start._replace(first=first._replace(**upper))
+    return dataclasses.replace(vector, start=start)
 
 
 _NOISY = ("nonquadratic/2x3", "nonquadratic/3x4", "quadratic/2x3", "finite_sum/2x3")
 _SUMS = ("finite_sum/2x3 terms", "finite_sum/3x2 terms")
 
 METHODS: dict[str, Method] = {
-    ACCBO: Method(FAULTS),
-    "SLIP": Method(
-        _catalogue(slip.CATALOGUE),
+    ACCBO: _method(
+        algorithms.AccBO,
+        others={f"order = {order}": _order(order) for order in ("sequential", "simultaneous")},
+        starts={"first = one (m_0 from the first sample)": _first_only},
+    ),
+    "SLIP": _method(
+        algorithms.SLIP,
         (
             {
                 "lower_step_size": 0.1875,
@@ -68,18 +87,17 @@ METHODS: dict[str, Method] = {
             },
         ),
         _NOISY,
-        {"x": ("momentum",)},
     ),
-    "SABA": Method(
-        _catalogue(saba.CATALOGUE),
+    "SABA": _method(
+        algorithms.SABA,
         (
             {"lower_step_size": 0.1875, "linear_step_size": 0.28125, "upper_step_size": 0.109375},
             {"lower_step_size": 0.3125, "linear_step_size": 0.21875, "upper_step_size": 0.078125},
         ),
         _SUMS,
     ),
-    "SUSTAIN": Method(
-        _catalogue(sustain.CATALOGUE),
+    "SUSTAIN": _method(
+        algorithms.SUSTAIN,
         (
             {
                 "lower_step_size": 0.28125,
@@ -99,10 +117,9 @@ METHODS: dict[str, Method] = {
             },
         ),
         _NOISY,
-        {"x": ("momentum",), "y": ("lower_momentum",)},
     ),
-    "VRBO": Method(
-        _catalogue(vrbo.CATALOGUE),
+    "VRBO": _method(
+        algorithms.VRBO,
         (
             {
                 "lower_step_size": 0.1875,
@@ -124,10 +141,9 @@ METHODS: dict[str, Method] = {
             },
         ),
         _NOISY,
-        {"y": ("x", "lower_estimate"), "estimate": ("x",), "lower_estimate": ("x",)},
     ),
-    "TTSA": Method(
-        _catalogue(ttsa.CATALOGUE),
+    "TTSA": _method(
+        algorithms.TTSA,
         (
             {
                 "lower_step_size": 0.28125,
@@ -143,10 +159,9 @@ METHODS: dict[str, Method] = {
             },
         ),
         _NOISY,
-        {"x": ("y",)},
     ),
-    "StocBiO": Method(
-        _catalogue(stocbio.CATALOGUE),
+    "StocBiO": _method(
+        algorithms.StocBiO,
         (
             {
                 "lower_step_size": 0.1875,
@@ -166,10 +181,9 @@ METHODS: dict[str, Method] = {
             },
         ),
         _NOISY,
-        {"x": ("y",)},
     ),
-    "MASOBA": Method(
-        _catalogue(masoba.CATALOGUE),
+    "MASOBA": _method(
+        algorithms.MASOBA,
         (
             {
                 "lower_step_size": 0.1875,
@@ -186,8 +200,8 @@ METHODS: dict[str, Method] = {
         ),
         _NOISY,
     ),
-    "BOREP": Method(
-        _catalogue(borep.CATALOGUE),
+    "BOREP": _method(
+        algorithms.BOREP,
         (
             {
                 "lower_step_size": 0.1875,
@@ -207,7 +221,6 @@ METHODS: dict[str, Method] = {
             },
         ),
         _NOISY,
-        {"x": ("momentum",)},
     ),
 }
 

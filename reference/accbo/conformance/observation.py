@@ -95,14 +95,14 @@ def fits(states: Iterable[Shown], observation: Observation, enough: float = math
             if np.array_equal(value, replayed[name]):
                 continue
             tolerance = np.maximum(allowed[name], allowed[_SOURCE.get(name, name)])
-            grown = _growth(replayed[name], right[name])
+            grown = growth(replayed[name], right[name])
             worst = max(worst, ratio(value, replayed[name], tolerance * grown))
             if worst > enough:
                 return worst
     return worst
 
 
-def _growth(wrong: np.ndarray, right: np.ndarray) -> np.ndarray:
+def growth(wrong: np.ndarray, right: np.ndarray) -> np.ndarray:
     """max(1, ‖wrong‖/‖right‖) per replicate."""
     grown = np.fmax(1.0, norms(wrong) / norms(right))
     return np.where(np.isfinite(grown), grown, 1.0)  # 1 for what has overflowed

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from accbo._arrays import leaves, map_arrays
+from accbo.conformance.mistakes.changes import resume, timed, without_memory
 from accbo.conformance.namespaces import move_to
-from accbo.conformance.variants import Beside, resume, rows_kept
-from accbo.conformance.vector import ACCBO, Vector, as_fields
+from accbo.conformance.vector import Vector, as_fields
 
 Shown = Mapping[str, np.ndarray]  # field → what an implementation shows of it
 
@@ -48,8 +48,7 @@ def replay(
     """The states of ``algorithms`` after each iteration of ``vector``.
 
     Where there are several algorithms, a hidden draw decides which of them makes a step: the
-    one that comes closest to ``target``, or each in turn without one. Beside AccBO every
-    replicate has a draw of its own.
+    one that comes closest to ``target``, in every replicate, or each in turn without one.
     """
     with np.errstate(all="ignore"):  # a mistake may diverge
         return list(replaying(algorithms, vector, mode, target))
@@ -60,10 +59,16 @@ def replaying(
     vector: Vector,
     mode: str,
     target: Sequence[Shown] | None = None,
+    moved: float = 0.0,
+    chosen: list[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """As ``replay``, one state at a time: who has seen enough can stop."""
+    """As ``replay``, one state at a time: who has seen enough can stop.
+
+    What stands in for a memory is ``moved`` by so much. ``chosen`` is told which of several
+    algorithms made a step, where they differ.
+    """
     native = vector if vector.dtype == "float64" else _native(vector)
-    return _states(algorithms, native, mode, target)
+    return _states(algorithms, native, mode, target, moved, [] if chosen is None else chosen)
 
 
 def _native(vector: Vector) -> Vector:
@@ -76,55 +81,60 @@ def _native(vector: Vector) -> Vector:
 
 
 def _states(
-    algorithms: Sequence[Any], vector: Vector, mode: str, target: Sequence[Shown] | None
+    algorithms: Sequence[Any],
+    vector: Vector,
+    mode: str,
+    target: Sequence[Shown] | None,
+    moved: float,
+    chosen: list[int],
 ) -> Iterator[dict[str, np.ndarray]]:
     first = algorithms[0]
     made = 0
+
+    def resumed(index: int) -> Any:
+        state = resume(first, vector.before(index))
+        if moved and hasattr(state, "memory"):
+            state = state._replace(memory=map_arrays(lambda a: a + moved, state.memory))
+        return state
+
     if mode == "start":
         assert vector.start is not None  # only trajectories have this mode
-        start = vector.start
-        if vector.method == ACCBO:
-            start = start._replace(first=timed(first, 0, start.first))
+        start = vector.start._replace(first=timed(first, 0, vector.start.first))
         states = [a.init(vector.problem, vector.x, vector.y, start) for a in algorithms]
-        state = _closest(states, target, made)
+        state = _closest(states, target, made, vector.replicates, chosen)
         yield shown(state)
         made += 1
     else:
-        state = resume(first, vector.before(0))
+        state = resumed(0)
     for index, sample in enumerate(vector.samples):
         if mode == "forced":
-            state = resume(first, vector.before(index))
+            state = resumed(index)
         at = vector.first_iteration + index + (0 if mode == "step" else 1)
-        given = timed(first, at, sample) if vector.method == ACCBO else sample
+        given = timed(first, at, sample)
         states = [a.step(vector.problem, state, given) for a in algorithms]
-        if len(states) > 1 and target is not None and vector.replicates and vector.method != ACCBO:
-            state = _closest_each(states, target[made], vector.replicates)
-        else:
-            state = _closest(states, target, made)
+        state = _closest(states, target, made, vector.replicates, chosen)
         yield shown(state)
         made += 1
-
-
-def timed(algorithm: Any, t: int, sample: Any) -> Any:
-    """AccBO's ``sample`` without lower steps where the algorithm's own clock takes none."""
-    if algorithm.refreshes(t):
-        return sample
-    return sample._replace(lower=rows_kept(sample.lower, 0))
 
 
 def shown(state: Any) -> dict[str, np.ndarray]:
     """The arrays of a state by name, without what a variant keeps beside it."""
-    while isinstance(state, Beside):
-        state = state.inner
-    fields = as_fields(state._replace(memory=None) if hasattr(state, "memory") else state)
-    return {name: value for name, value in fields.items() if name != "memory"}
+    return as_fields(without_memory(state))
 
 
-def _closest(states: Sequence[Any], target: Sequence[Shown] | None, index: int) -> Any:
+def _closest(
+    states: Sequence[Any],
+    target: Sequence[Shown] | None,
+    index: int,
+    replicates: tuple[int, ...],
+    chosen: list[int],
+) -> Any:
     if len(states) == 1:
         return states[0]
     if target is None:
         return states[index % len(states)]
+    if replicates:
+        return _closest_each(states, target[index], replicates)
 
     def distance(state: Any) -> float:
         arrays = shown(state)
@@ -134,7 +144,11 @@ def _closest(states: Sequence[Any], target: Sequence[Shown] | None, index: int) 
         ]
         return max(gaps) if np.all(np.isfinite(gaps)) else np.inf
 
-    return min(states, key=distance)
+    gaps = list(map(distance, states))
+    which = int(np.argmin(gaps))
+    if any(gap > gaps[which] for gap in gaps):
+        chosen.append(which)
+    return states[which]
 
 
 def _relative(array: np.ndarray, target: np.ndarray) -> np.ndarray:

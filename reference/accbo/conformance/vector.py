@@ -293,7 +293,7 @@ def _encode_other(vector: Vector) -> dict[str, Any]:
         "since": vector.since,
         "kind": vector.kind,
         "problem": vector.problem_name,
-        "algorithm": {"name": vector.method, **vars(vector.algorithm)},
+        "algorithm": {"name": vector.method, **_constants(vector.algorithm)},
         "dtype": vector.dtype,
         "replicates": list(vector.replicates),
         "line": vector.line,
@@ -317,6 +317,11 @@ def _encode_other(vector: Vector) -> dict[str, Any]:
         state = as_fields(vector.state)
         values["state"] = {**_lists(state), "iteration": vector.state.iteration}
     return values
+
+
+def _constants(algorithm: Any) -> dict[str, Any]:
+    """The hyper-parameters of an algorithm, without its parts."""
+    return {name: value for name, value in vars(algorithm).items() if name != "parts"}
 
 
 def convention(vector: Vector) -> dict[str, Any]:

@@ -1,1 +1,0 @@
-"""The known mistakes of the algorithms beside AccBO, one file an algorithm."""
