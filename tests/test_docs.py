@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +11,17 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["implementer.md", "maintainer.md", "theorist.md", "should-i-use-it.md"]
+PAGES = [
+    "implementer.md",
+    "maintainer.md",
+    "theorist.md",
+    "should-i-use-it.md",
+    "laws.md",
+    "faq.md",
+    "notebooks/theorist.md",
+    "notebooks/maintainer.md",
+]
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
 MINE = "implementer.md"  # whose class the other pages' examples judge
 
 
@@ -72,3 +83,43 @@ def test_commands_have_options_that_exist(page: str) -> None:
             parser_with(words[1:2]).parse_args(words[1:])
         else:
             parser().parse_args(words[3:])
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
+def test_a_notebook_runs_from_top_to_bottom(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in _blocks(f"notebooks/{page.name}", "python"):
+        exec(compile(block, str(page), "exec"), names)
+    assert capsys.readouterr().out
+
+
+def test_there_is_a_notebook_for_each_reader_and_jupyter_can_open_it() -> None:
+    assert [page.stem for page in NOTEBOOKS] == ["implementer", "maintainer", "theorist"]
+    names: dict[str, Any] = {"__name__": "notebook"}
+    exec((DOCS / "notebook.py").read_text(encoding="utf-8"), names)
+    for page in NOTEBOOKS:
+        made = json.loads(json.dumps(names["notebook"](page.read_text(encoding="utf-8"))))
+        code = ["".join(c["source"]) for c in made["cells"] if c["cell_type"] == "code"]
+        assert code == [b.strip("\n") for b in _blocks(f"notebooks/{page.name}", "python")]
+        assert made["nbformat"] == 4
+        assert len({cell["id"] for cell in made["cells"]}) == len(made["cells"])
+        assert all(("outputs" in c) == (c["cell_type"] == "code") for c in made["cells"])
+
+
+def test_the_gallery_has_every_law_and_every_picture_words() -> None:
+    from theory_checks.registry import CHECKS
+
+    text = (DOCS / "laws.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[([^]]+)\]\((figures/([a-z_]+)-[^)]+)\)", text)
+    assert {check for _, _, check in pictures} == set(CHECKS)
+    for words, path, _ in pictures:
+        assert len(words) > 30
+        assert "<text" in (DOCS / path).read_text(encoding="utf-8"), path
+    for name in CHECKS:
+        assert f"`accbo theory --check {name}`" in text
+    ignored = (DOCS / "figures" / ".gitignore").read_text(encoding="utf-8")
+    kept = set(re.findall(r"^!(.+\.svg)$", ignored, flags=re.MULTILINE))
+    assert kept == {path.rpartition("/")[2] for _, path, _ in pictures} | {"laws.svg"}

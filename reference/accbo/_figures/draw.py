@@ -13,6 +13,7 @@ from accbo._figures.panel import Curve, Panel, groups, legend, local_slopes, typ
 WIDTH, HEIGHT = 4.8, 3.3  # inches; as wide as a telephone's page at its own size of letters
 STYLE = {
     "font.size": 11,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "axes.labelsize": 11,
     "legend.fontsize": 10,
     "axes.spines.top": False,
