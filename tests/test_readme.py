@@ -44,7 +44,7 @@ def test_it_is_short_and_what_it_points_at_is_there() -> None:
 
 
 def test_every_command_has_options_that_exist() -> None:
-    lines = re.findall(r"^(accbo [^#\n]+)", README, flags=re.MULTILINE)
+    lines = re.findall(r"^(accbo [^#\n]+)#", README, flags=re.MULTILINE)
     lines += re.findall(r"`(accbo [^`]+)`", README)
     assert len(lines) > 8
     for line in lines:
