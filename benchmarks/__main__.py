@@ -5,7 +5,8 @@ everything was timed, 2 when it could not run, 130 when interrupted. Other studi
 ``--help`` of their own: ``python -m benchmarks dimension``, cost and accuracy against the
 dimension, ``python -m benchmarks exponents``, every algorithm's exponent, and ``python -m
 benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones, and
-``python -m benchmarks tape``, samples drawn ahead on a second core.
+``python -m benchmarks tape``, samples drawn ahead on a second core, and ``python -m benchmarks
+own``, a problem of the user's own in PyTorch beside a loop written by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from accbo._extras import for_module
-from benchmarks import dimension, environment, exponents, scans, tape
+from benchmarks import dimension, environment, exponents, own_problem, scans, tape
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
 SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation apart
@@ -32,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         return exponents.main(given[1:])
     if given[:1] == ["scans"]:
         return scans.main(given[1:], _prepare_jax, _size)
+    if given[:1] == ["own"]:
+        return own_problem.main(given[1:])
     if given[:1] == ["tape"]:
         return tape.main(given[1:], _size)
     options = _parse(given)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -38,6 +38,23 @@ class Result:
     state: Any
     records: dict[str, Array]
     iterations: np.ndarray
+    problem: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def x(self) -> Any:
+        """The last x, in the user's own shape where the problem has one (``from_torch``, …)."""
+        return _shaped(self.problem, "x_form", self.state.x)
+
+    @property
+    def y(self) -> Any:
+        """What the method takes for y*(x), the average where it keeps one; shaped as x is."""
+        found = getattr(self.state, "y_average", self.state.y)
+        return _shaped(self.problem, "y_form", found)
+
+
+def _shaped(problem: Any, name: str, flat: Array) -> Any:
+    form = getattr(problem, name, None)
+    return flat if form is None else form(flat)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -64,8 +81,8 @@ class NonFiniteError(FloatingPointError):
 def run(
     algorithm: Any,
     problem: BilevelProblem,
-    x: Array,
-    y: Array,
+    x: Any = None,
+    y: Any = None,
     *,
     steps: int,
     noise: Source | int = 0,
@@ -80,7 +97,8 @@ def run(
     """Run ``steps`` iterations, t = 0 … steps − 1, of every replicate at once.
 
     ``x`` and ``y``, ``(..., d_x)`` and ``(..., d_y)``, are x_0 and y_init; every leading
-    axis is an independent replicate. ``noise`` is a seed, a ``Tape`` or another source of
+    axis is an independent replicate. Left out they are the problem's own start, where it has one;
+    a problem of nests takes nests too. ``noise`` is a seed, a ``Tape`` or another source of
     samples. ``warm_start`` is T0, ``first`` the number S of samples averaged into m_0.
     ``record`` maps names to pure functions of the state, evaluated whenever
     ``state.iteration`` is a multiple of ``every``. ``progress=None`` shows a bar on a
@@ -97,6 +115,7 @@ def run(
     ``CheckpointError`` for a checkpoint that is damaged, newer or of another run, and on
     Ctrl-C ``Interrupted`` with the result so far.
     """
+    x, y = _start_of(problem, x, y)
     check_run(algorithm, problem, x, y)
     check_count("steps", steps, 1)
     check_count("warm_start", warm_start, 0)
@@ -110,7 +129,7 @@ def run(
         if is_jax(x)
         else _Loop(at_precision(algorithm, x), problem, record)
     )
-    history = _History(record)
+    history = _History(record, problem)
     kept = None
     if checkpoint is not None:
         counts = {"steps": steps, "warm_start": warm_start, "first": first, "every": every}
@@ -161,6 +180,17 @@ def run(
             raise Interrupted(history.result(state)) from None
     warn_of_divergence(algorithm, problem, state)
     return history.result(state)
+
+
+def _start_of(problem: Any, x: Any, y: Any) -> tuple[Array, Array]:
+    """x and y as vectors, the problem's own where they are left out."""
+    own = getattr(problem, "start_point", None)
+    began = own() if callable(own) and (x is None or y is None) else (x, y)
+    given = []
+    for name, part, start in (("x", x, began[0]), ("y", y, began[1])):
+        form, found = getattr(problem, f"{name}_form", None), start if part is None else part
+        given.append(found if form is None or found is None else form.flat(found))
+    return given[0], given[1]
 
 
 class _StoppedError(Exception):
@@ -230,7 +260,8 @@ def _slice(samples: Any, steps: slice) -> Any:
 class _History:
     """The records taken so far; nothing is kept unless asked for."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, problem: Any) -> None:
+        self._problem = problem
         self._parts: dict[str, list[Array]] = {name: [] for name in record}
         self._iterations: list[int] = []
 
@@ -264,7 +295,7 @@ class _History:
 
     def result(self, state: Any) -> Result:
         """The result with ``state`` as the last one."""
-        return Result(state, *self.taken())
+        return Result(state, *self.taken(), self._problem)
 
 
 class Engine(Protocol):
