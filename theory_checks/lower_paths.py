@@ -217,8 +217,8 @@ def judge_noise(name: str, samples: np.ndarray) -> list[Finding]:
             law, kept = _without_previous(law, kept)
         white = whiten(kept, *law)
         label = f"{name}, t = {moment}"
-        findings.append(predicted_mean(f"mean of v/prediction, {label}", white))
-        findings.append(predicted_covariance(f"covariance of v/prediction, {label}", white))
+        findings.append(predicted_mean(f"χ²/k of the mean of v, {label}", white))
+        findings.append(predicted_covariance(f"χ²/k of Cov v, {label}", white))
     return findings
 
 
@@ -251,7 +251,7 @@ def _judge_eigenvalues(samples: np.ndarray) -> list[Finding]:
                 findings.append(
                     equal_variance(f"Var {symbol}, {label}", spread, ratio, len(errors))
                 )
-            quantity = f"covariance of v/prediction, {label}"
+            quantity = f"χ²/k of Cov v, {label}"
             findings.append(predicted_covariance(quantity, whiten(triples, *law)))
     return findings
 

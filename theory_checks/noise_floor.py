@@ -9,8 +9,10 @@ Claim       beside a nondegenerate minimiser the stationary ‖∇Φ‖ under Ac
             alone. Two rows show it: a moving average with η = ε^2.5, 1−β = ε has −1/3 as well, and
             so has, under Gaussian noise, no momentum at all. ``rate`` tells them apart.
 Regime      quadratic and cosh problems, d = 4; schedules of ``accbo.schedules`` with its constants;
-            start 0.3 from a stationary point; additive noise 0.5 (1.0 for the stale sample and
-            the AccBO it is compared with), multiplicative 0.1, curvature and coupling 0.1.
+            in the other order and option with independent factors, and where Φ is not convex with
+            randomised ones; start 0.3 from a stationary point; additive noise 0.5 (1.0 for the
+            stale sample and the AccBO it is compared with), multiplicative 0.1, curvature and
+            coupling 0.1.
 Statistic   mean of ‖∇Φ(x_t)‖ (of ‖y*(x_t) − ŷ_t‖ for tracking) over t ≥ T/2 per replicate, for
             T = 2^8, 2^10, 2^12 (rivals 2^8, 2^11; full: also 2^11 … 2^16); slope of log mean
             against log T, its error from the replicates. The two arms of the variance condition
@@ -87,6 +89,7 @@ SHOWN_WINDOWS = {"quick": ((8, 11),), "full": WINDOWS["full"]}
 STALE_POWER = {"quick": 10, "full": 13}
 DIMENSION = 4
 SKEW = 0.1
+RIPPLE = 0.4  # of f in x, with which Φ is not convex
 REPLICATES = {"quick": 256, "full": 512}
 GROUP = 256
 RECORDS = 512  # states looked at in a run
@@ -107,6 +110,17 @@ def _average_like_accbo(constants: Constants, *, steps: int) -> Schedule[Any]:
 def _no_momentum(constants: Constants, *, steps: int) -> Schedule[Any]:
     found = schedules.accbo(constants, steps=steps)
     return dataclasses.replace(found, algorithm=dataclasses.replace(found.algorithm, momentum=0.0))
+
+
+def _otherwise(constants: Constants, *, steps: int) -> Schedule[Any]:
+    """AccBO in the other order and option, with independent factors."""
+    return schedules.accbo(
+        constants, steps=steps, order="sequential", option="II", sampling="independent"
+    )
+
+
+def _randomised(constants: Constants, *, steps: int) -> Schedule[Any]:
+    return schedules.accbo(constants, steps=steps, sampling="randomised")
 
 
 class Variant(NamedTuple):
@@ -133,6 +147,8 @@ VARIANTS = {
     "AccBO, skewed": Variant(user=True),
     "AccBO, cosh, skewed": Variant(problem="cosh", user=True),
     CONDITION: Variant(coupling=2.0),
+    "sequential, II, independent": Variant(schedule=_otherwise),
+    "Φ not convex, randomised": Variant(problem="ripples", schedule=_randomised),
     CONSTANT: Variant(coupling=2.0, constant_variance=True, predicted=-1 / 4, falls=False),
     "moving average, own schedule": Variant(
         "normal", predicted=-1 / 4, falls=None, fault=NO_FAULT, schedule=schedules.moving_average
@@ -230,6 +246,7 @@ def _problem(
         np.linspace(1.0, 1.5, dimension),
         dimension,
         coupling=coupling,
+        **({"ripple": RIPPLE} if kind == "ripples" else {}),
         noise_upper=UpperNoise(noise, 0.1, noise, 0.1, law=law, probability=skew),
         noise_lower=LowerNoise(0.5, 0.1, 0.1, law=law, probability=skew),
     )

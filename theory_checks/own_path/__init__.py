@@ -2,9 +2,9 @@
 
 Claim       m_t = h_t(z_t) + β(m_{t−1} − h_t(z_{t−1})) with both values of h on the one sample of
             iteration t; (y_{t+1}, ŷ_{t+1}) is one linear step from (y_t, y_{t−1}, ŷ_t), or in
-            Option II N of them from (y_t, y_t) at a refresh and none between; one step moves m by
-            β times what m_{t−1} is moved; E h − ∇Φ away from y* has its closed form; and
-            |ΔΦ + η⟨∇Φ, m⟩/‖m‖| ≤ ½η²(K0 + K1‖∇Φ‖).
+            Option II N of them from (y_t, y_t) at a refresh and none between; x_{t+1} = x_t − η
+            m_t/‖m_t‖; one step moves m by β times what m_{t−1} is moved; E h − ∇Φ away from y* has
+            its closed form; and |ΔΦ + η⟨∇Φ, m⟩/‖m‖| ≤ ½η²(K0 + K1‖∇Φ‖).
 Regime      AccBO as it runs, every order, option and sampling of the series, on six problems with
             noise in every part and after a warm start, at the schedules' β over at least
             5/(1 − β) iterations and 210 of them. E h without noise, Q to 40, q of the randomised
@@ -43,6 +43,7 @@ from theory_checks.own_path.recursion import (
     values_on,
     worst_of,
 )
+from theory_checks.own_path.upper import upper_steps
 from theory_checks.panels import Curve, Panel
 from theory_checks.statistics import (
     Finding,
@@ -222,6 +223,7 @@ def _measure_path(settings: Settings, *where: Any) -> Outcome:
     return {
         "m": _worst(momentum),
         "y": _worst(below),
+        "x": _worst(upper_steps(algorithm, path)),
         "share of m": np.max(momentum.error / momentum.allowed, axis=1),
     }
 
@@ -332,6 +334,7 @@ def _judge_path(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
     return [
         _rounding(f"m − recursion, {label}", outcome["m"]),
         _rounding(f"(y, ŷ) − step, {label}", outcome["y"]),
+        _rounding(f"x − step, {label}", outcome["x"]),
     ]
 
 
