@@ -22,6 +22,7 @@ from accbo.conformance.target import load_target, space_of
 from accbo.conformance.vector import ACCBO, SET
 from accbo.conformance.vector_commands import seconds
 from accbo.tasks import commands as task_commands
+from accbo.tracing import commands as trace_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     data_commands.add_commands(commands)
     task_commands.add_commands(commands)
     audit_commands.add_commands(commands)
+    trace_commands.add_commands(commands)
     return parser
 
 
