@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,11 @@ from accbo.tracing.layout import DTYPES, FORMAT, VERSION
 from accbo.tracing.recorder import part_path
 
 LONGEST = 64 * 2**20  # bytes of a line
+WORDS: dict[str, tuple[str, ...]] = {
+    "neumann_sampling": ("chained", "independent", "randomised"),
+    "order": ("simultaneous", "sequential"),
+}
+COUNTS = {"neumann_terms": 1000, "period": 10**9, "lower_steps": 10**6, "warm_start": 10**9}
 BLOCK_ROWS, BLOCK_BYTES = 1024, 4 * 2**20
 
 
@@ -229,10 +233,8 @@ def _header(row: dict[str, Any], lines: Lines) -> Header:
             raise lines.error(f"dtype {one_line(name, 40)!r} is not known; known: {known}")
     constants = of("constants", dict)
     for name, value in constants.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise lines.error(f"the constant {one_line(name, 40)} is not finite")
-        if value is not None and not isinstance(value, str | int | float):
-            raise lines.error(f"the constant {one_line(name, 40)} is no number")
+        if trouble := _trouble(name, value):
+            raise lines.error(f"the constant {one_line(name, 40)} {trouble}")
     directions = of("directions", int)
     if not 1 <= directions <= 16:
         raise lines.error(f"there are {directions} directions, 1 to 16 belong here")
@@ -249,6 +251,18 @@ def _header(row: dict[str, Any], lines: Lines) -> Header:
         run=of("run", str, ""),
         sizes=sizes,
     )
+
+
+def _trouble(name: str, value: Any) -> str:
+    """What is wrong with a declared constant; nothing otherwise."""
+    if name in WORDS:
+        known = WORDS[name]
+        return "" if value in known else f"is one of {', '.join(known)}"
+    if type(value) is int and name in COUNTS:
+        return "" if 0 <= value <= COUNTS[name] else f"lies between 0 and {COUNTS[name]}"
+    if type(value) not in (int, float) or name in COUNTS:
+        return "is no number"
+    return "" if abs(value) <= 1e300 else "is too large"
 
 
 def _same_run(found: Header, header: Header, lines: Lines) -> None:
