@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["implementer.md", "maintainer.md", "theorist.md", "should-i-use-it.md"]
+PAGES = ["implementer.md", "maintainer.md", "theorist.md", "should-i-use-it.md", "traces.md"]
 MINE = "implementer.md"  # whose class the other pages' examples judge
 
 

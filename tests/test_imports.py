@@ -139,6 +139,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("auditing.commands", 14),
     ("tracing.directions", 1),
     ("tracing.layout", 0),
+    ("tracing.schema", 1),
     ("tracing.projection", 2),
     ("tracing.checksum", 3),
     ("tracing.recorder", 4),
