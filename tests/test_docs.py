@@ -17,6 +17,7 @@ PAGES = [
     "theorist.md",
     "should-i-use-it.md",
     "laws.md",
+    "traces.md",
     "faq.md",
     "notebooks/theorist.md",
     "notebooks/maintainer.md",

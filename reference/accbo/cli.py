@@ -42,6 +42,9 @@ COMMANDS = {
         "measure the laws of the theory, and compare them with the prediction",
         "theory_checks.__main__:fill",
     ),
+    "trace": Command(
+        "judge a training loop from the scalars that it logged", "accbo.tracing.commands:fill"
+    ),
     "audit": Command("does the theory apply to a problem?", "accbo.auditing.commands:fill"),
     "run": Command("compare methods on a task at equal oracle calls", f"{TASKS}:fill_run"),
     "list": Command("list the tasks and the methods", f"{TASKS}:fill_list"),

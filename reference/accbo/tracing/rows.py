@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from accbo.tracing.layout import SAMPLE, SAMPLES, VECTOR, entry
+from accbo._printable import one_line
+from accbo.tracing.layout import GROUP, GROUPS, SAMPLE, SAMPLES, VECTOR, entry
 from accbo.tracing.reader import TraceError
 
 STATE = ("x", "y", "y_average", "z")
+DEEPEST, MOST_NAMES, MOST_ENTRIES = 8, 20_000, 4096
 Number = Any  # a float, or one for each row
 
 
@@ -150,10 +152,10 @@ class Rows:
         return Vec(column[:, 1:], column[:, 0])
 
     def _add(self, path: str, where: np.ndarray, found: list[Any]) -> None:
-        kind = _kind(path)
+        kind = self._kind(path, where)
         if kind == SAMPLE:
             column = np.full(self._count, -1, dtype=np.int64)
-            column[where] = found
+            column[where] = self._samples(found, path, where)
         elif kind == VECTOR:
             column = np.full((self._count, self._width), np.nan)
             column[where] = self._numbers(found, path, where)
@@ -161,43 +163,67 @@ class Rows:
             column = self._list(path, where, found, kind == SAMPLES)
         self._columns[path] = column
 
+    def _kind(self, path: str, where: np.ndarray) -> int:
+        try:
+            kind = kind_of(path)
+        except KeyError as error:
+            raise self._error(where[0], one_line(str(error.args[0]), 300)) from None
+        if kind in (GROUP, GROUPS):
+            raise self._error(where[0], f"{one_line(path, 60)} is an object of names")
+        return kind
+
     def _list(self, path: str, where: np.ndarray, found: list[Any], samples: bool) -> np.ndarray:
+        if set(map(type, found)) != {list}:
+            at = next(i for i, one in enumerate(found) if type(one) is not list)
+            raise self._error(where[at], f"{path} is a list")
         lengths = np.array([len(one) for one in found], dtype=np.int64)
         self._lengths[path] = np.zeros(self._count, dtype=np.int64)
         self._lengths[path][where] = lengths
         longest, flat = int(lengths.max(initial=0)), [entry for one in found for entry in one]
+        if longest * len(found) > 16 * (len(flat) + MOST_ENTRIES):
+            raise self._error(where[int(lengths.argmax())], f"{path} has {longest} entries")
         rows = np.repeat(where, lengths)
         offsets = np.cumsum(lengths) - lengths
         places = np.arange(len(flat)) - np.repeat(offsets, lengths)
         if samples:
             column = np.full((self._count, longest), -1, dtype=np.int64)
-            column[rows, places] = flat
+            column[rows, places] = self._samples(flat, path, rows)
         else:
             column = np.full((self._count, longest, self._width), np.nan)
-            if flat:
-                column[rows, places] = self._numbers(flat, path, rows)
+            column[rows, places] = self._numbers(flat, path, rows)
         return column
 
+    def _samples(self, found: list[Any], path: str, where: np.ndarray) -> np.ndarray:
+        for index, one in enumerate(found):
+            if type(one) is not int or not 0 <= one < 2**53:
+                raise self._error(where[index], f"{path} takes integers in [0, 2^53)")
+        return np.array(found, dtype=np.int64)
+
     def _numbers(self, found: list[Any], path: str, where: np.ndarray) -> np.ndarray:
-        """Lists of numbers, ∞ for null; the sentence names the iteration."""
+        """Lists of a norm and projections as a table, ∞ for null."""
+        if not found:
+            return np.zeros((0, self._width))
         try:
             table = np.array(found)
         except (ValueError, OverflowError):
-            table = np.array([], dtype=object)
-        if table.dtype.kind == "f" or (table.dtype.kind in "iu" and table.ndim == 2):
-            table = table.astype(float)
-        else:
+            table = np.zeros(0, dtype=object)
+        if table.dtype.kind not in "fiu" or table.shape != (len(found), self._width):
             for index, one in enumerate(found):
-                if not all(_is_number(value) for value in one):
-                    t = self.t[where[index]]
-                    raise TraceError(f"iteration {t}: {path} holds something that is no number")
-            table = np.array(
-                [[np.inf if v is None else float(v) for v in one] for one in found], dtype=float
-            )
-        if (table[:, 0] < 0).any():
-            t = self.t[where[int(np.argmax(table[:, 0] < 0))]]
-            raise TraceError(f"iteration {t}: {path} has a negative norm")
+                if type(one) is not list or len(one) != self._width:
+                    what = f"{path} takes lists of a norm and {self._width - 1} projections"
+                    raise self._error(where[index], what)
+                if not all(map(_is_number, one)):
+                    raise self._error(where[index], f"{path} holds something that is no number")
+            table = np.array([[np.inf if v is None else float(v) for v in one] for one in found])
+        table = table.astype(float)
+        if not table[:, 0].min(initial=0.0) >= 0:
+            at = int(np.argmax(~(table[:, 0] >= 0)))
+            raise self._error(where[at], f"{path} has a negative norm")
         return table
+
+    def _error(self, row: Any, what: str) -> TraceError:
+        t = self.t[int(row)]
+        return TraceError(f"{'the start' if t < 0 else f'iteration {t}'}: {what}")
 
 
 def moved(column: np.ndarray, shift: int, nothing: float) -> np.ndarray:
@@ -214,14 +240,14 @@ def moved(column: np.ndarray, shift: int, nothing: float) -> np.ndarray:
 
 
 @functools.cache
-def _kind(path: str) -> int:
-    """What the layout says of a path."""
-    names = [int(name) if name.isdigit() else name for name in path.split(".")]
+def kind_of(path: str) -> int:
+    """What the layout says of a path; raises ``KeyError`` with a sentence."""
+    names = [int(name) if name.isdecimal() else name for name in path.split(".")]
     return entry(tuple(names))[0]
 
 
 def _is_number(value: Any) -> bool:
-    if value is None or (isinstance(value, float) and not isinstance(value, bool)):
+    if value is None or type(value) is float:
         return True
     return type(value) is int and abs(value) < 2**1000
 
@@ -230,12 +256,16 @@ def _collect(row: Mapping[str, Any], prefix: str, index: int, values: Any) -> No
     for name, value in row.items():
         path = prefix + name
         if type(value) is dict:
+            if prefix.count(".") > DEEPEST:
+                raise TraceError(f"{one_line(path, 60)} is nested too deeply for a trace")
             _collect(value, path + ".", index, values)
         elif type(value) is list and value and type(value[0]) is dict:
             for place, one in enumerate(value):
-                _collect(one, f"{path}.{place}.", index, values)
+                _collect({str(place): one}, path + ".", index, values)
         elif path != "t":
             if path not in values:
+                if len(values) > MOST_NAMES:
+                    raise TraceError(f"more than {MOST_NAMES} names are no trace")
                 values[path] = ([], [])
             values[path][0].append(index)
             values[path][1].append(value)

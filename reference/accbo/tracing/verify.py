@@ -10,7 +10,6 @@ u √(1024/6) ‖v‖ = 13 u ‖v‖ (standard deviation), times c ≤ 3/2; 128 
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,12 +24,13 @@ from accbo.tracing.layout import DTYPES
 from accbo.tracing.methods.group import Group, Wrong
 from accbo.tracing.methods.table import METHODS
 from accbo.tracing.parts import Checks, Constants
-from accbo.tracing.reader import Header, Lines, TraceError, Wait, read
+from accbo.tracing.reader import Header, Lines, TraceError, Wait, no_collection, read
 from accbo.tracing.rows import Rows, Vec
 
 CARRY = 4  # rows that a window keeps of the one before
 EVIDENCE = 2048  # failing iterations on which mistakes are tried
 ALONE = 3  # iterations at least that a mistake must explain where the right line is not judged
+COMPARED = 32  # pairs of samples in an iteration, at most about
 RARE = 1e-9  # probability of so many coincidences below which they are none
 
 
@@ -53,6 +53,7 @@ class Tried:
     refuted: bool = False
     explained: int = 0
     everywhere: bool = True  # whether it holds where the right line does too
+    first: int | None = None  # the first iteration that it alone speaks of
 
 
 @dataclass
@@ -101,6 +102,7 @@ class Verdict:
     """What was found in a trace."""
 
     header: Header
+    algorithm: str
     groups: list[Judged]
     iterations: int
     notes: list[str]
@@ -136,11 +138,16 @@ def verdicts(
 ) -> Iterator[Verdict]:
     """The verdict after every block, the last one being that of the whole trace."""
     header, lines, blocks = read(Path(path), wait)
-    with contextlib.closing(blocks):
-        judge = _Judge(header, METHODS[_known(algorithm or header.algorithm, lines)])
+    try:
+        judge = _Judge(header, _known(algorithm or header.algorithm, lines))
         for block in blocks:
-            judge.take(block)
+            try:
+                judge.take(block)
+            except TraceError as error:
+                raise TraceError(f"{lines.path}: {error}") from None
             yield judge.verdict(lines.notes)
+    finally:
+        lines.close()
     judge.take([], last=True)
     yield judge.verdict(lines.notes)
 
@@ -159,8 +166,8 @@ def _known(name: str, lines: Lines) -> str:
 class _Judge:
     """The groups of one method, and the window that moves over a trace."""
 
-    def __init__(self, header: Header, groups: tuple[Group, ...]) -> None:
-        self._header = header
+    def __init__(self, header: Header, algorithm: str) -> None:
+        self._header, self._algorithm = header, algorithm
         self._u = max(DTYPES[header.dtype], DTYPES[header.arithmetic])
         self._projected = DTYPES[header.arithmetic]
         self.constants = declared(header, self._u)
@@ -170,16 +177,19 @@ class _Judge:
                 tried=[Tried(wrong) for wrong in group.wrong],
                 alone=[Tried(wrong) for wrong in group.wrong if wrong.alone],
             )
-            for group in groups
+            for group in METHODS[algorithm]
         ]
         self._carried: list[dict[str, Any]] = []
         self._start: dict[str, Any] | None = None
         self._seen: set[str] = set()
         self._done = 0  # iterations judged
-        self._stopped: str | None = None
 
     def take(self, block: list[dict[str, Any]], last: bool = False) -> None:
         """Judge what a further block makes it possible to judge."""
+        with no_collection():
+            self._take(block, last)
+
+    def _take(self, block: list[dict[str, Any]], last: bool) -> None:
         if block and block[0]["t"] == "start":
             self._start, block = block[0] | {"t": -1}, block[1:]
         if self._start is not None and block:
@@ -210,7 +220,7 @@ class _Judge:
             for key, values in judged.fitted.items()
             if (one := values.summary()).explains or _refuted(judged, key, values)
         ]
-        return Verdict(self._header, self._groups, self._done, list(notes), fitted)
+        return Verdict(self._header, self._algorithm, self._groups, self._done, list(notes), fitted)
 
     # --- one window -----------------------------------------------------------------------------
 
@@ -312,12 +322,13 @@ class _Judge:
                     continue
                 tried.refuted |= bool((ratio[here] > 1).any())
                 tried.explained += int(here.sum())
+                if tried.first is None:
+                    tried.first = int(rows.t[within][int(np.argmax(here))])
                 if not tried.refuted and tried.explained >= ALONE:
                     kept = judged.keys.setdefault(key, Kept())
                     kept.alone = True
                     kept.judged = kept.failed = tried.explained
-                    if kept.first is None:
-                        kept.first = int(rows.t[within][int(np.argmax(here))])
+                    kept.first = tried.first
 
     def _fit(
         self, judged: Judged, rows: Rows, within: slice, ratios: dict[str, np.ndarray]
@@ -403,8 +414,7 @@ def _forgive(judged: Judged, values: float) -> None:
     for kept in judged.keys.values():
         if not kept.failed:
             continue
-        p = 1 / values
-        expected = kept.judged * p
+        expected = kept.judged * COMPARED / values
         # P(Bin(n, p) ≥ k) ≤ (e n p/k)^k
         if kept.failed <= expected:
             log = 0.0

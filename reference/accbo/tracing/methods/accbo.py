@@ -218,17 +218,36 @@ def _first(rows: Rows, c: Constants, sign: float, units: bool) -> Checks:
 
 
 def pair(rows: Rows, c: Constants) -> Checks:
-    """Both points meet one sample."""
-    return {"old.sample": same_sample(rows, "new", "old")}
+    """Both points meet one sample; h at the old point is not the one of the iteration before."""
+    return {"old.sample": same_sample(rows, "new", "old"), "old.h": _made_anew(rows, c)}
+
+
+def _made_anew(rows: Rows, c: Constants) -> np.ndarray:
+    """Where the samples are said to be others, h at (x_{t−1}, ŷ_{t−1}) is another number."""
+    old, before = estimate(rows, "old"), estimate(rows, "new", -1)
+    now, then = (rows.sample("new.upper_sample", shift) for shift in (0, -1))
+    equal = np.abs(old.p - before.p).max(axis=1) <= 8 * c["_u"] * old.size
+    judged = (now > 0) & (then > 0) & (now != then) & (old.size > 0) & before.known
+    return holds(~equal, judged)
 
 
 def _stale_pair(rows: Rows, c: Constants) -> Checks:
-    return {"old.sample": _of_old(rows, same_sample(rows, "old", "new", -1))}
+    return {
+        "old.sample": _of_old(rows, same_sample(rows, "old", "new", -1)),
+        "old.h": _turned(_made_anew(rows, c)),
+    }
+
+
+def _stored(rows: Rows, c: Constants) -> Checks:
+    return {"old.h": _turned(_made_anew(rows, c))}
 
 
 def _other_pair(rows: Rows, c: Constants) -> Checks:
-    wrong = same_sample(rows, "new", "old")
-    return {"old.sample": np.where(np.isnan(wrong), np.nan, np.where(wrong > 0, 0.0, np.inf))}
+    return {"old.sample": _turned(same_sample(rows, "new", "old"))}
+
+
+def _turned(ratio: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(ratio), np.nan, np.where(ratio > 0, 0.0, np.inf))
 
 
 def _of_old(rows: Rows, ratio: np.ndarray) -> np.ndarray:
@@ -291,7 +310,11 @@ GROUPS = (
         "pair",
         _M,
         pair,
-        (Wrong("stale sample", _stale_pair), Wrong("different sample", _other_pair)),
+        (
+            Wrong("stale sample", _stale_pair),
+            Wrong("stale sample", _stored),
+            Wrong("different sample", _other_pair),
+        ),
     ),
     Group("lower", _Z, lower, _LOWER,
           {"y": "lower_step_size", "lower.y.0": "lower_momentum"}),

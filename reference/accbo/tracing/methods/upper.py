@@ -113,7 +113,7 @@ def _root(eta: float, norm: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 def _least(eta: float, norm: np.ndarray, length: np.ndarray) -> np.ndarray:
     short = length < eta * (1 - _NEAR)
-    if not short.any():
+    if not short.any() or short.all():  # all of them: a step that is not normalised
         return np.full_like(norm, np.nan)
     epsilon = np.nanmedian((norm * eta / length)[short])
     return np.asarray(eta * norm / np.maximum(norm, epsilon))
