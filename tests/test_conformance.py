@@ -14,8 +14,8 @@ import pytest
 from accbo.conformance import ConformanceError, check, factors, from_function, rows
 from accbo.conformance.check import check_one, select
 from accbo.conformance.diagnosis import FEWEST
-from accbo.conformance.methods import catalogue
 from accbo.conformance.judge import judge
+from accbo.conformance.methods import catalogue
 from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.observation import Observation
 from accbo.conformance.observe import Runner

@@ -76,6 +76,8 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("conformance.mistakes.sizes", 4),
     ("conformance.mistakes.implicit", 4),
     ("conformance.mistakes.averaging", 6),
+    ("conformance.mistakes.derivatives", 6),
+    ("conformance.mistakes.projections", 6),
     ("conformance.mistakes.catalogue", 7),
     ("conformance.mistakes.*", 5),
     ("conformance.cases", 7),
