@@ -234,11 +234,12 @@ def replace_parts(monkeypatch: pytest.MonkeyPatch, cls: type, **changes: Any) ->
 
 
 def evidence(method: str, name: str) -> list[Any]:
-    """Some vectors of an algorithm: of the fast tier, and the first and last that a fault fails."""
+    """Some vectors: of the fast tier, and the first and last that a fault fails, a run among them."""
     from accbo.conformance.check import select
 
     vectors = select(algorithm=method)
     fast = [vector for vector in vectors if vector.fast]
     flagged = [vector for vector in vectors if name in vector.flags]
-    chosen = [*fast[:: max(1, len(fast) // 20)], *flagged[:2], *flagged[-2:]]
+    runs = [vector for vector in flagged if vector.kind == "trajectory"]
+    chosen = [*fast[:: max(1, len(fast) // 20)], *flagged[:2], *flagged[-2:], *runs[:1]]
     return list({vector.id: vector for vector in chosen}.values())
