@@ -14,6 +14,7 @@ from theory_checks import printed, report
 from theory_checks.harness import Settings, Verdict
 from theory_checks.panels import Curve, Panel
 
+MARKERS = "osD^vP"  # one a colour, for who does not see colours
 SECTIONS = ("Claim", "Regime", "Statistic", "Rule")
 
 
@@ -102,7 +103,7 @@ def svg(panel: Panel) -> str:
         figure = Figure(figsize=(5.6, 4.2), layout="constrained")
         axes = figure.add_subplot()
         for curve, colour in zip(panel.curves, colours(panel.curves), strict=True):
-            _draw(axes, curve, colour)
+            _draw(axes, curve, colour, MARKERS[int(colour[1:]) % len(MARKERS)])
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
         if panel.log_x:
@@ -135,14 +136,15 @@ def colours(curves: Sequence[Curve]) -> list[str]:
     return found
 
 
-def _draw(axes: Any, curve: Curve, colour: str) -> None:
+def _draw(axes: Any, curve: Curve, colour: str, marker: str) -> None:
     x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
     if curve.predicted:
         axes.plot(x, y, "-", color=colour, linewidth=1.2, alpha=0.8, label=curve.label)
         return
     if curve.low is None or curve.high is None:
-        axes.plot(x, y, "o", color=colour, markersize=4, label=curve.label)
+        axes.plot(x, y, marker, color=colour, markersize=4, label=curve.label)
         return
     low, high = np.asarray(curve.low, dtype=float), np.asarray(curve.high, dtype=float)
     sizes = np.maximum(np.stack((y - low, high - y)), 0.0)
-    axes.errorbar(x, y, sizes, fmt="o", color=colour, markersize=4, capsize=2, label=curve.label)
+    style = {"color": colour, "markersize": 4, "capsize": 2}
+    axes.errorbar(x, y, sizes, fmt=marker, label=curve.label, **style)
