@@ -553,8 +553,8 @@ def panels(
     """n(ε) of every method in one picture, and the slopes between neighbours."""
     if _own(settings):
         powers = OWN_POWERS[settings.profile]
-        curves = _counts("yours", powers, [outcomes[OWN, k] for k in powers], -3)
-        return [Panel("Iterations", OWN_CAPTION, "1/ε", "n(ε)", curves, True, True)]
+        yours = _counts("yours", powers, [outcomes[OWN, k] for k in powers], -3)
+        return [Panel("Iterations", OWN_CAPTION, "1/ε", "n(ε)", yours, True, True)]
     curves: list[Curve] = []
     slopes: list[Curve] = []
     for name, order in ((ACCBO, -3), (AVERAGE, -4), (DESCENT, -4), (ZERO, -4)):
