@@ -158,11 +158,11 @@ ARMS = {
     "stale sample": Arm((2.5,), (2.5,), 64, fault="stale sample"),
     "β = 0": Arm((2.5,), (2.5,), 64, momentum=False),
     "moving average on AccBO's schedule": Arm((2.5,), (2.5,), 64, fault="no correction"),
-    "sequential": Arm((2,), (2, 3), 128, order="sequential"),
-    "Option II": Arm((2,), (2, 3), 128, option="II"),
+    "sequential": Arm((2.5,), (2.5, 3.5), 256, order="sequential"),
+    "Option II": Arm((2.5,), (2.5, 3.5), 256, option="II"),
 }
 OTHERWISE = ("sequential", "Option II")  # AccBO too, on the same constants
-STALLED = tuple(name for name, arm in ARMS.items() if arm.quick == (2.5,))
+STALLED = ("stale sample", "β = 0", "moving average on AccBO's schedule")
 
 OWN_POWERS = {"quick": (2.0, 2.5, 3.0), "full": (2.0, 2.5, 3.0, 3.5)}
 OWN_REPLICATES = 64
@@ -553,21 +553,23 @@ def panels(
     """n(ε) of every method in one picture, and the slopes between neighbours."""
     if _own(settings):
         powers = OWN_POWERS[settings.profile]
-        curves = _counts("yours", powers, [outcomes[OWN, k] for k in powers], -3)
-        return [Panel("Iterations", OWN_CAPTION, "1/ε", "n(ε)", curves, True, True, (), True)]
-    curves, slopes = [], []
+        yours = _counts("yours", powers, [outcomes[OWN, k] for k in powers], -3)
+        return [Panel("Iterations", OWN_CAPTION, "1/ε", "n(ε)", yours, True, True, (), True)]
+    curves: list[Curve] = []
+    slopes: list[Curve] = []
     for name, order in ((ACCBO, -3), (AVERAGE, -4), (DESCENT, -4), (ZERO, -4)):
         if name in _arms(settings):
             powers = _powers(settings, name)
             runs = [outcomes[name, k] for k in powers]
             curves += _counts(name, powers, runs, order)
-            slopes += _local(name, powers, runs)
+            aside = 1 + 0.015 * len(slopes)  # intervals beside one another
+            slopes += _local(name, powers, runs, aside)
     powers = _powers(settings, ACCBO)
     inverse = 2.0 ** np.array(powers)
     bound = [_edge(2.0**-k) for k in powers]
     curves.append(Curve("no entry before (‖x₀‖ − ε)/η", inverse, bound, predicted=True))
     ends = np.array([2.0, 2.0 ** max(powers)])
-    slopes += [Curve(f"ε^{order}", ends, [float(order)] * 2, predicted=True) for order in (-3, -4)]
+    slopes += [Curve(f"−{order}", ends, [-float(order)] * 2, predicted=True) for order in (3, 4)]
     return [
         Panel(TITLE, _caption(settings), "1/ε", "n(ε)", curves, True, True),
         Panel("Local slopes", SLOPES, "1/ε", "slope of log n in log ε", slopes, True, False),
@@ -586,20 +588,34 @@ def _counts(name: str, powers: Sequence[float], runs: list[Outcome], order: int)
     half = 2.58 * np.nan_to_num(errors)
     logs = np.log(inverse)
     line = np.exp(np.mean(np.log(counts)) - order * (logs - logs.mean()))
+    measured, error = exponent(
+        1 / inverse, [run for run, here in zip(runs, there, strict=True) if here]
+    )
+    fit = f", measured −{-measured:.2f} ± {2.58 * error:.2f}" if math.isfinite(error) else ""
     return [
-        Curve(name, inverse, counts, counts * np.exp(-half), counts * np.exp(half), group=name),
-        Curve(f"ε^{order}", inverse, line, predicted=True, group=name),
+        Curve(
+            f"{name}{fit}",
+            inverse,
+            counts,
+            counts * np.exp(-half),
+            counts * np.exp(half),
+            group=name,
+        ),
+        Curve(f"slope −{-order}", inverse, line, predicted=True, group=name),
     ]
 
 
-def _local(name: str, powers: Sequence[float], runs: list[Outcome]) -> list[Curve]:
-    """The slope between neighbouring ε, in the middle of each pair, with 99 % intervals."""
+def _local(name: str, powers: Sequence[float], runs: list[Outcome], aside: float) -> list[Curve]:
+    """The slope between neighbouring ε, in the middle of each pair, with 99 % intervals.
+
+    ``aside`` moves the points, by a factor, from under those of another curve.
+    """
     middles, slopes, halves = [], [], []
     for k in range(len(powers) - 1):
         pair = 2.0 ** -np.array(powers[k : k + 2])
         order, error = exponent(pair, runs[k : k + 2])
         if math.isfinite(order) and math.isfinite(error):
-            middles.append(float(1 / math.sqrt(pair[0] * pair[1])))
+            middles.append(aside / math.sqrt(pair[0] * pair[1]))
             slopes.append(order)
             halves.append(2.58 * error)
     if not middles:
