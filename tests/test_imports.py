@@ -247,6 +247,15 @@ def test_the_package_keeps_its_levels(module: str) -> None:
     assert violations(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
+def test_the_checks_name_themselves_relatively() -> None:
+    """They are ``theory_checks`` in the source tree and ``accbo._theory`` in a wheel."""
+    paths = sorted((ROOT / "theory_checks").rglob("*.py"))
+    assert len(paths) > 30
+    for path in paths:
+        names = imports(ast.parse(path.read_text(encoding="utf-8")))
+        assert [name for name in names if name.split(".")[0] == "theory_checks"] == [], path
+
+
 def test_every_level_has_a_file() -> None:
     assert {level(module) for module in MODULES} == set(range(22))
     for pattern, _ in LEVELS:

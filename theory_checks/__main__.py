@@ -20,12 +20,13 @@ from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_strea
 from accbo._limits import Limit, TooLong, at_most
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
-from theory_checks import calibration, kill_matrix, page, printed, report
-from theory_checks.harness import Settings, Verdict, spaces
-from theory_checks.kept import Kept, default_folder
-from theory_checks.options import UsageError, add_options, chosen_checks, parser, settings_of
-from theory_checks.registry import CHECKS
-from theory_checks.sweep import Case, Means, run_cases
+
+from . import calibration, kill_matrix, page, printed, report
+from .harness import Settings, Verdict, spaces
+from .kept import Kept, default_folder
+from .options import UsageError, add_options, chosen_checks, parser, settings_of
+from .registry import CHECKS
+from .sweep import Case, Means, run_cases
 
 STOPPED = "interrupted: no verdict; --resume goes on"
 
