@@ -20,6 +20,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("_blame", 1),
     ("_foreign", 2),
     ("_exit", 3),
+    ("_columns", 0),
     ("_extras", 0),
     ("_figures", 0),
     ("_figures.panel", 1),

@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from accbo._columns import listed, terminal
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_streams
 from accbo._limits import Limit, TooLong, at_most
 from accbo.checkpoint import CheckpointError
@@ -239,10 +240,10 @@ def _tell(text: str) -> None:
 
 
 def _listing() -> str:
-    lines = [f"{name:20} {check.CLAIM}" for name, check in CHECKS.items()]
-    lines.append("")
-    lines.extend(f"{fault.name:36} {fault.wrong}" for fault in FAULTS.values())
-    return "\n".join(lines)
+    width = terminal()
+    claims = listed([(name, check.CLAIM) for name, check in CHECKS.items()], 20, width)
+    faults = listed([(fault.name, fault.wrong) for fault in FAULTS.values()], 36, width)
+    return f"{claims}\n\n{faults}"
 
 
 if __name__ == "__main__":
