@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ELSEWHERE = ("tests/", "docs/", "theory_checks/", "benchmarks/")  # no module of a user's name
 NOT_SHIPPED = (".gitignore", ".pre-commit-config.yaml")
 COMMANDS = {  # each with its exit code in an installation without extras, in an empty folder
     "accbo --version": 0,
@@ -95,9 +96,14 @@ def misplaced(wheel: Path) -> str:
     """What the wheel lacks, or should not have."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    needed = ("accbo/py.typed", "accbo/conformance/VECTORS.md", "accbo/_figures/page.html.j2")
+    needed = (
+        "accbo/py.typed",
+        "accbo/conformance/VECTORS.md",
+        "accbo/_figures/page.html.j2",
+        "accbo/_theory/rate.py",
+    )
     missing = [f"no {name}" for name in needed if name not in names]
-    return " ".join(missing + [name for name in names if name.startswith(("tests/", "docs/"))])
+    return " ".join(missing + [name for name in names if name.startswith(ELSEWHERE)])
 
 
 def installed(folder: Path, wheel: Path) -> Iterator[tuple[str, str]]:

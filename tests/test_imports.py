@@ -20,6 +20,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("_blame", 1),
     ("_foreign", 2),
     ("_exit", 3),
+    ("_columns", 0),
     ("_extras", 0),
     ("_figures", 0),
     ("_figures.panel", 1),
@@ -245,6 +246,15 @@ def violations(module: str, source: str) -> list[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_the_package_keeps_its_levels(module: str) -> None:
     assert violations(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_the_checks_name_themselves_relatively() -> None:
+    """They are ``theory_checks`` in the source tree and ``accbo._theory`` in a wheel."""
+    paths = sorted((ROOT / "theory_checks").rglob("*.py"))
+    assert len(paths) > 30
+    for path in paths:
+        names = imports(ast.parse(path.read_text(encoding="utf-8")))
+        assert [name for name in names if name.split(".")[0] == "theory_checks"] == [], path
 
 
 def test_every_level_has_a_file() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import accbo
+from accbo._columns import listed
 from accbo.cli import COMMANDS, main, parser_with
 
 
@@ -112,3 +113,32 @@ def test_a_shell_completes_commands_and_options(capsys: pytest.CaptureFixture[st
         given = f"{script}\n{line}"
         ended = subprocess.run([shell, "-c", given], capture_output=True, text=True, check=True)
         assert ended.stdout.split() == [expected], (words, ended.stderr)
+
+
+def test_a_listing_is_folded_between_words_on_a_terminal_alone() -> None:
+    rows = [("short", "one two three four five six"), ("a name of twenty-one", "text"), ("no", "")]
+    assert listed(rows, 8, 30).splitlines() == [
+        "short    one two three four",
+        "         five six",
+        "a name of twenty-one",
+        "         text",
+        "no",
+    ]
+    assert listed(rows, 8, None).splitlines() == [
+        "short    one two three four five six",
+        "a name of twenty-one text",
+        "no",
+    ]
+
+
+@pytest.mark.parametrize("words", [["faults"], ["list"], ["theory", "--list"]])
+def test_listings_fit_a_terminal_of_80_columns(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("accbo._exit.SteadyStream.isatty", lambda _: True)
+    code, text = said(words, capsys)
+    assert code == 0
+    assert max(map(len, text.splitlines())) <= 80
+    monkeypatch.setattr("accbo._exit.SteadyStream.isatty", lambda _: False)
+    assert max(map(len, said(words, capsys)[1].splitlines())) > 80

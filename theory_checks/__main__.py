@@ -16,16 +16,18 @@ from typing import Any
 
 from tqdm import tqdm
 
+from accbo._columns import listed, terminal
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_streams
 from accbo._limits import Limit, TooLong, at_most
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
-from theory_checks import calibration, kill_matrix, page, printed, report
-from theory_checks.harness import Settings, Verdict, spaces
-from theory_checks.kept import Kept, default_folder
-from theory_checks.options import UsageError, add_options, chosen_checks, parser, settings_of
-from theory_checks.registry import CHECKS
-from theory_checks.sweep import Case, Means, run_cases
+
+from . import calibration, kill_matrix, page, printed, report
+from .harness import Settings, Verdict, spaces
+from .kept import Kept, default_folder
+from .options import UsageError, add_options, chosen_checks, parser, settings_of
+from .registry import CHECKS
+from .sweep import Case, Means, run_cases
 
 STOPPED = "interrupted: no verdict; --resume goes on"
 
@@ -238,10 +240,10 @@ def _tell(text: str) -> None:
 
 
 def _listing() -> str:
-    lines = [f"{name:20} {check.CLAIM}" for name, check in CHECKS.items()]
-    lines.append("")
-    lines.extend(f"{fault.name:36} {fault.wrong}" for fault in FAULTS.values())
-    return "\n".join(lines)
+    width = terminal()
+    claims = listed([(name, check.CLAIM) for name, check in CHECKS.items()], 20, width)
+    faults = listed([(fault.name, fault.wrong) for fault in FAULTS.values()], 36, width)
+    return f"{claims}\n\n{faults}"
 
 
 if __name__ == "__main__":

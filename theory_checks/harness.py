@@ -23,8 +23,9 @@ from accbo._foreign import ForeignError, foreign
 from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target, space_of
-from theory_checks.panels import Panel
-from theory_checks.statistics import Finding, diverged
+
+from .panels import Panel
+from .statistics import Finding, diverged
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Verdict:
 def measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
     """Carry out one piece, wherever this process runs; its outcome and its core-seconds."""
     start = time.process_time()
-    check = importlib.import_module(f"theory_checks.{piece.check}")
+    check = importlib.import_module(f"{__package__}.{piece.check}")
     try:
         with spaces(settings), steady_streams(), foreign(piece.check):
             outcome = check.measure(settings, piece)

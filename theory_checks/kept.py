@@ -12,7 +12,8 @@ import numpy as np
 
 from accbo._pieces import kept
 from accbo._pieces.kept import cache_folder
-from theory_checks.harness import Outcome
+
+from .harness import Outcome
 
 KIND = "theory piece"
 SECONDS = "seconds spent"

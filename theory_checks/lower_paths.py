@@ -16,13 +16,14 @@ from accbo import AccBO, Tape, move, run
 from accbo._arrays import asarray, to_host
 from accbo.problems import LowerNoise, Quadratic, quadratic
 from accbo.sampling import random_matrix
-from theory_checks import lower_theory as theory
-from theory_checks.backends import like
-from theory_checks.consistency import expect
-from theory_checks.gaussian import predicted_covariance, predicted_mean, whiten
-from theory_checks.harness import Outcome, Settings
-from theory_checks.prescribed import OnPath
-from theory_checks.statistics import (
+
+from . import lower_theory as theory
+from .backends import like
+from .consistency import expect
+from .gaussian import predicted_covariance, predicted_mean, whiten
+from .harness import Outcome, Settings
+from .prescribed import OnPath
+from .statistics import (
     Finding,
     equal_mean,
     equal_variance,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from theory_checks import lower_decrease as decrease
-from theory_checks import lower_paths as paths
-from theory_checks import lower_steps as steps
-from theory_checks import lower_theory as theory
-from theory_checks.harness import Outcome
-from theory_checks.panels import Curve, Panel
+from . import lower_decrease as decrease
+from . import lower_paths as paths
+from . import lower_steps as steps
+from . import lower_theory as theory
+from .harness import Outcome
+from .panels import Curve, Panel
 
 Found = dict[tuple[Any, ...], Outcome]  # of one kind of piece
 SHOWN = 0  # the eigenvalue shown: the smallest, followed worst

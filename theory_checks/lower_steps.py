@@ -18,11 +18,12 @@ from accbo._arrays import asarray, row, to_host
 from accbo.algorithms import AccBOState
 from accbo.conformance.mistakes.changes import resume
 from accbo.problems import LowerNoise, Quadratic, quadratic
-from theory_checks import lower_theory as theory
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Settings
-from theory_checks.prescribed import OnPath
-from theory_checks.statistics import Finding, equal_mean, equal_variance, exact, near
+
+from . import lower_theory as theory
+from .backends import like
+from .harness import Outcome, Settings
+from .prescribed import OnPath
+from .statistics import Finding, equal_mean, equal_variance, exact, near
 
 MU, OTHER = 0.7, 1.9  # the eigenvalues; L/μ does not matter to orders in ε
 COPIES = 4

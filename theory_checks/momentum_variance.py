@@ -37,12 +37,13 @@ from accbo.problems import (
     quadratic,
     relaxed_smooth,
 )
-from theory_checks.backends import like
-from theory_checks.consistency import expect
-from theory_checks.harness import Outcome, Piece, Settings, save_records
-from theory_checks.panels import Curve, Panel
-from theory_checks.prescribed import OnPath
-from theory_checks.statistics import Finding, equal_mean, equal_variance, equality_power
+
+from .backends import like
+from .consistency import expect
+from .harness import Outcome, Piece, Settings, save_records
+from .panels import Curve, Panel
+from .prescribed import OnPath
+from .statistics import Finding, equal_mean, equal_variance, equality_power
 
 NAME = "momentum_variance"
 CLAIM = "Var e_t follows the recursion to (1−β)/(1+β)·s0², and m_t does not lag"

@@ -25,11 +25,12 @@ from accbo._arrays import asarray, index_dtype, to_host
 from accbo.algorithms import AccBOSample
 from accbo.problems import LowerNoise, Quadratic, quadratic
 from accbo.sampling import Start, random_rotation
-from theory_checks import batches
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import Finding, equal_mean, equality_power, exact
+
+from . import batches
+from .backends import like
+from .harness import Outcome, Piece, Settings
+from .panels import Curve, Panel
+from .statistics import Finding, equal_mean, equality_power, exact
 
 NAME = "neumann_bias"
 CLAIM = "E h has the bias (I − H/l)^Q H⁻¹ v, attained at (1 − μ/l)^Q ‖v‖/μ, in all samplings"

@@ -45,12 +45,13 @@ from accbo.conformance.faults import FAULTS
 from accbo.problem import Constants
 from accbo.problems import LowerNoise, UpperNoise, quadratic, relaxed_smooth
 from accbo.schedules import Schedule
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings, run_checkpoint, save_records
-from theory_checks.own import own_problem, own_schedule
-from theory_checks.panels import Curve, Panel
-from theory_checks.starts import directions, stationary_point
-from theory_checks.statistics import (
+
+from .backends import like
+from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from .own import own_problem, own_schedule
+from .panels import Curve, Panel
+from .starts import directions, stationary_point
+from .statistics import (
     LEVEL,
     Finding,
     at_least,

@@ -12,9 +12,10 @@ from typing import Any
 from accbo._options import Parser, seconds
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target
-from theory_checks import backends
-from theory_checks.harness import Settings
-from theory_checks.registry import CHECKS
+
+from . import backends
+from .harness import Settings
+from .registry import CHECKS
 
 LAWS = ("normal", "two_point", "sign")
 VARIED = ("schedule", "noise", "problem", "dimension", "skew", "window")

@@ -47,12 +47,13 @@ from accbo.problems import LowerNoise, Quadratic, UpperNoise, quadratic
 from accbo.sampling import random_matrix
 from accbo.schedules import Schedule
 from accbo.upper import gradient_step
-from theory_checks import crossover
-from theory_checks.backends import like
-from theory_checks.crossover import Cost, Method
-from theory_checks.harness import Outcome, Piece, Settings, run_checkpoint, save_records
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import (
+
+from . import crossover
+from .backends import like
+from .crossover import Cost, Method
+from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from .panels import Curve, Panel
+from .statistics import (
     Finding,
     at_least,
     exact,

@@ -9,8 +9,9 @@ from pathlib import Path
 from accbo._figures.files import files, files_together, inline, lacking
 from accbo._figures.page import rendered, shown
 from accbo._figures.panel import slug
-from theory_checks import printed, report
-from theory_checks.harness import Settings, Verdict
+
+from . import printed, report
+from .harness import Settings, Verdict
 
 SECTIONS = ("Claim", "Regime", "Statistic", "Rule")
 

@@ -48,10 +48,11 @@ from accbo.conformance.target import TargetError
 from accbo.schedules import Schedule
 from accbo.schedules import accbo as accbo_schedule
 from accbo.upper import gradient_step
-from theory_checks.harness import Outcome, Piece, Settings, run_checkpoint, save_records
-from theory_checks.own import own_problem, own_schedule
-from theory_checks.panels import Curve, Panel
-from theory_checks.rate_reasons import (
+
+from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from .own import own_problem, own_schedule
+from .panels import Curve, Panel
+from .rate_reasons import (
     SHOWN,
     alternatives,
     cause,
@@ -59,7 +60,7 @@ from theory_checks.rate_reasons import (
     reads_the_old_point,
     samples_an_iteration,
 )
-from theory_checks.rate_runs import (
+from .rate_runs import (
     GAP,
     LOWER,
     REACHED,
@@ -73,8 +74,8 @@ from theory_checks.rate_runs import (
     plateau_starts,
     reach,
 )
-from theory_checks.starts import at_height
-from theory_checks.statistics import (
+from .starts import at_height
+from .statistics import (
     Finding,
     at_least,
     at_most,

@@ -30,11 +30,12 @@ import numpy as np
 from accbo import AccBO, Constants, Tape, move
 from accbo._arrays import asarray, to_host
 from accbo.problems import nonquadratic, quadratic, relaxed_smooth
-from theory_checks.adversary import Effort, Ratio, Space, search
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import Finding, at_most, between
+
+from .adversary import Effort, Ratio, Space, search
+from .backends import like
+from .harness import Outcome, Piece, Settings
+from .panels import Curve, Panel
+from .statistics import Finding, at_most, between
 
 NAME = "smoothness"
 CLAIM = "f and Φ are relaxed smooth with the problems' constants; noise-free m_0 linearises Φ"

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from accbo._pieces.engine import carried_out
 from accbo._pieces.kept import Work
 from accbo.checkpoint import START_OVER, CheckpointError
-from theory_checks.harness import Outcome, Piece, Settings, Verdict, judge, measure
-from theory_checks.kept import Kept, digest
+
+from .harness import Outcome, Piece, Settings, Verdict, judge, measure
+from .kept import Kept, digest
 
 
 class Case(NamedTuple):

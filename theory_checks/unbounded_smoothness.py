@@ -38,10 +38,11 @@ from accbo import AccBO, Tape, move, run
 from accbo._arrays import Array, asarray, namespace, norm, to_host
 from accbo.problems import LowerNoise, RelaxedSmooth, UpperNoise, relaxed_smooth
 from accbo.upper import gradient_step
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings, save_records
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import Finding, exact, near, within_band, within_factor
+
+from .backends import like
+from .harness import Outcome, Piece, Settings, save_records
+from .panels import Curve, Panel
+from .statistics import Finding, exact, near, within_band, within_factor
 
 NAME = "unbounded_smoothness"
 CLAIM = "from distance D AccBO needs L(D)/η steps, linear in D; the best plain step c·e^D/D"

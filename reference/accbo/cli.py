@@ -40,7 +40,7 @@ COMMANDS = {
     ),
     "theory": Command(
         "measure the laws of the theory, and compare them with the prediction",
-        "theory_checks.__main__:fill",
+        "accbo.theory:fill",
     ),
     "trace": Command(
         "judge a training loop from the scalars that it logged", "accbo.tracing.commands:fill"

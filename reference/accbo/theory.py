@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -126,6 +127,11 @@ class Verdict:
         return written
 
 
+def fill(parser: Any) -> None:
+    """Fill the parser of ``accbo theory``."""
+    _theory("__main__").fill(parser)
+
+
 def checks() -> dict[str, str]:
     """The names of the checks, each with its claim."""
     return {name: check.CLAIM for name, check in _registry().items()}
@@ -226,5 +232,9 @@ def _registry() -> dict[str, Any]:
 
 
 def _theory(module: str) -> Any:
-    """A module of the checks, which import this package and not the other way round."""
-    return import_module(f"theory_checks.{module}")
+    """A module of the checks, which import this package and not the other way round.
+
+    They are the folder ``theory_checks`` of the source tree, and ``accbo._theory`` in a wheel.
+    """
+    package = "accbo._theory" if find_spec("accbo._theory") else "theory_checks"
+    return import_module(f"{package}.{module}")

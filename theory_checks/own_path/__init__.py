@@ -28,24 +28,25 @@ from typing import Any
 import numpy as np
 
 from accbo import Tape, schedules
-from theory_checks.harness import Outcome, Piece, Settings, save_records
-from theory_checks.own_path import instances
-from theory_checks.own_path.bias import hypergradient_error
-from theory_checks.own_path.decay import decay
-from theory_checks.own_path.descent import descent, skeleton
-from theory_checks.own_path.instances import Combination
-from theory_checks.own_path.lower import lower_steps
-from theory_checks.own_path.path import starting_points, trace
-from theory_checks.own_path.recursion import (
+
+from ..harness import Outcome, Piece, Settings, save_records
+from ..own_path import instances
+from ..own_path.bias import hypergradient_error
+from ..own_path.decay import decay
+from ..own_path.descent import descent, skeleton
+from ..own_path.instances import Combination
+from ..own_path.lower import lower_steps
+from ..own_path.path import starting_points, trace
+from ..own_path.recursion import (
     Deviation,
     recursion,
     sampler_sums,
     values_on,
     worst_of,
 )
-from theory_checks.own_path.upper import upper_steps
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import (
+from ..own_path.upper import upper_steps
+from ..panels import Curve, Panel
+from ..statistics import (
     Finding,
     at_most,
     equal_mean,

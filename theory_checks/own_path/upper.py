@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from accbo import AccBO
-from theory_checks.own_path.dense import U, norms
-from theory_checks.own_path.path import Path
-from theory_checks.own_path.recursion import Deviation
+
+from ..own_path.dense import U, norms
+from ..own_path.path import Path
+from ..own_path.recursion import Deviation
 
 
 def upper_steps(algorithm: AccBO, path: Path) -> Deviation:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from accbo._columns import listed, terminal
 from accbo._exit import COULD_NOT_RUN, OK, Answer
 from accbo._options import seconds
 from accbo.conformance import ci
@@ -157,7 +158,8 @@ def _faults(options: argparse.Namespace) -> Answer:
     method = known(options.algorithm or ACCBO)
     faults = catalogue(method)
     if options.name is None:
-        return Answer(OK, "\n".join(f"{fault.name:36} {fault.wrong}" for fault in faults.values()))
+        rows = [(fault.name, fault.wrong) for fault in faults.values()]
+        return Answer(OK, listed(rows, 36, terminal()))
     if options.name not in faults:
         which = "" if method == ACCBO else f" --algorithm {method}"
         raise ValueError(f"there is no fault {options.name!r}; accbo faults{which} lists them")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from accbo._columns import listed, terminal
 from accbo._exit import DEPARTS, OK, Answer
 from accbo._options import suggestion
 from accbo._pieces.kept import Kept
@@ -79,8 +80,8 @@ def _count(text: str) -> int:
 
 
 def _list(_: argparse.Namespace) -> Answer:
-    lines = [f"{task.name:16} {task.about}\n{'':16} {task.data}" for task in TASKS.values()]
-    return Answer(OK, "\n".join([*lines, "", f"methods: {', '.join(METHODS)}"]))
+    rows = [pair for task in TASKS.values() for pair in ((task.name, task.about), ("", task.data))]
+    return Answer(OK, f"{listed(rows, 16, terminal())}\n\nmethods: {', '.join(METHODS)}")
 
 
 def _run(options: argparse.Namespace) -> Answer:
@@ -121,7 +122,7 @@ def _run_all(
         references = references_of(plan)
         if len(tasks) > 1:
             print(f"\n{task.name}, {plan.budget} oracle calls")
-        print(summary.table(outcome, references))
+        print(summary.table(outcome, references, terminal()))
         documents[task.name] = summary.document(outcome, references)
         if options.report is not None:
             page = pictures.page(outcome, task, references, _command(options, plan))

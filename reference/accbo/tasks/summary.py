@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._columns import listed
 from accbo.tasks.methods import GRID, build, first_gradient
 from accbo.tasks.sweep import FORMAT, Outcome, instance_of
 from accbo.tasks.trial import Curve
@@ -32,10 +33,15 @@ def finished(curves: Sequence[Curve]) -> list[Curve]:
     return [curve for curve in curves if not curve.trouble]
 
 
-def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
-    """One line a method: the test measures over the seeds, iterations, seconds, what was chosen."""
-    names = measured(outcome)
-    head = f"{'method':9}" + "".join(f"{name:>26}" for name in names)
+def table(
+    outcome: Outcome, references: Mapping[str, Sequence[float]], width: int | None = None
+) -> str:
+    """One line a method: the test measures over the seeds, iterations, seconds, what was chosen.
+
+    Hyper-parameters are folded at ``width`` columns.
+    """
+    names = {name: max(len(name), len("0.1234 ± 0.1234")) + 2 for name in measured(outcome)}
+    head = f"{'method':9}" + "".join(f"{name:>{columns}}" for name, columns in names.items())
     lines = [head + f"{'iterations':>12}{'seconds':>9}  path, lower"]
     for method, curves in outcome.finals.items():
         good = finished(curves)
@@ -43,9 +49,9 @@ def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
             lines.append(f"{method:9}  all {len(curves)} runs diverged: {curves[0].trouble}")
             continue
         cells = ""
-        for name in names:
+        for name, columns in names.items():
             mean, half = interval([curve.test[name] for curve in good])
-            cells += f"{f'{mean:.4f} ± {half:.4f}':>26}"
+            cells += f"{f'{mean:.4f} ± {half:.4f}':>{columns}}"
         seconds = float(np.mean([curve.seconds[-1] for curve in good if curve.seconds]))
         trial = GRID[outcome.chosen[method]]
         lost = f"  ({len(curves) - len(good)} diverged)" if len(good) < len(curves) else ""
@@ -57,8 +63,8 @@ def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
         mean, half = interval(values)
         lines.append(f"{mean:.4f} ± {half:.4f}  {name}")
     lines.append("best hyper-parameters, on seed 1:")
-    lines += [f"{method:9}  {words(chosen)}" for method, chosen in settings(outcome).items()]
-    return "\n".join(lines)
+    best = ((method, words(chosen)) for method, chosen in settings(outcome).items())
+    return "\n".join([*lines, listed(best, 10, width)])
 
 
 def settings(outcome: Outcome) -> dict[str, dict[str, Any]]:
