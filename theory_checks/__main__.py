@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_streams
+from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, program, steady_streams
 from accbo._limits import Limit, TooLong, at_most
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
@@ -245,4 +245,4 @@ def _listing() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)
