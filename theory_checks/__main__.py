@@ -224,7 +224,7 @@ def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> 
     needed = named is not None or options.resume is not None
     kept = Kept(named or default_folder(what), tell=None if named else _tell)
     try:
-        kept.start(what, resume=options.resume is not None)
+        kept.start(what | settings.key(), resume=options.resume is not None)
     except (OSError, CheckpointError) as error:
         if needed:
             raise
