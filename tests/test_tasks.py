@@ -136,7 +136,7 @@ def test_the_search_chooses_by_the_validation_score() -> None:
 
 
 def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan("toy-task", ("AccBO", "SLIP"), 300, 2)
+    plan = Plan("toy-task", ("AccBO", "SLIP"), 200, 2)
     whole = compare(plan, tmp_path / "whole")
     count, real = [0], sweep.run_piece
 
@@ -453,8 +453,8 @@ def test_a_run_on_another_backend_is_the_run_on_numpy(backend: str, names: list[
     pytest.importorskip(backend)
     one, trial = instance(0), Trial(4.0, 0.25)
     for name in names:
-        ours = train(name, one, trial, 800, 1, test=True)
-        theirs = train(name, one, trial, 800, 1, test=True, like=sweep.array_of(backend))
+        ours = train(name, one, trial, 300, 1, test=True)
+        theirs = train(name, one, trial, 300, 1, test=True, like=sweep.array_of(backend))
         assert theirs.calls == ours.calls
         for measure, values in ours.measures.items():
             np.testing.assert_allclose(theirs.measures[measure], values, rtol=1e-9)

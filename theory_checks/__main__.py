@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from accbo._columns import listed, terminal
-from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_streams
+from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, program, steady_streams
 from accbo._limits import Limit, TooLong, at_most
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
@@ -226,7 +226,7 @@ def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> 
     needed = named is not None or options.resume is not None
     kept = Kept(named or default_folder(what), tell=None if named else _tell)
     try:
-        kept.start(what, resume=options.resume is not None)
+        kept.start(what | settings.key(), resume=options.resume is not None)
     except (OSError, CheckpointError) as error:
         if needed:
             raise
@@ -247,4 +247,4 @@ def _listing() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)

@@ -108,7 +108,7 @@ class Task(NamedTuple):
         fault = "" if settings.fault is None else f"-{digest(settings.fault)}"
         return Work(
             name=f"{piece.file_name}-{settings.seed}{fault}",
-            key={"check": piece.check, "key": piece.key, **settings.numbers()},
+            key={"check": piece.check, "key": piece.key, **settings.key()},
             function=measure,
             arguments=(settings, piece),
         )

@@ -3,7 +3,8 @@
 Exit code 0 is returned from one place, ``finish``, out of an ``Answer``. Everything that is no
 answer is ``COULD_NOT_RUN`` with one sentence: somebody else's ``sys.exit(0)``, an exception that
 nobody foresaw. Files are written before anything is printed, and a reader that has gone, or an
-encoding that lacks a character, changes no code.
+encoding that lacks a character, changes no code; nor does what runs in the process afterwards
+(``program``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from accbo._blame import described, hint, place
 from accbo._foreign import interrupts, no_end
@@ -66,6 +67,23 @@ def finish(name: str, work: Callable[[], Answer], stopped: str = "interrupted") 
             err.say(f"{name}: cannot write the output: {out.failure}")
             return COULD_NOT_RUN
         return answer.code
+
+
+def program(main: Callable[[], int]) -> NoReturn:
+    """Run ``main`` as a whole program, and end the process with its code.
+
+    Somebody else's code may have left work for the end (``atexit``, ``__del__``, a thread), and
+    that may call ``os._exit(0)``: it ends the process with the code that is known, not with its
+    own. A process that is forked there keeps its own.
+    """
+    code = main()
+    end, process = os._exit, os.getpid()
+
+    def as_known(status: int) -> NoReturn:
+        end(code if os.getpid() == process else status)
+
+    os._exit = as_known
+    sys.exit(code)
 
 
 def _checked(answer: Any) -> Answer:

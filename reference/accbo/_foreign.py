@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from accbo._blame import described, place
-from accbo._limits import TooLong, at_most
+from accbo._limits import TooLong, at_most, get_handler, set_handler
 
 
 class ForeignError(Exception):
@@ -83,7 +83,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
     Somebody else's code can raise ``KeyboardInterrupt`` too; only the signal tells them apart.
     """
-    before = signal.getsignal(signal.SIGINT)
+    before = get_handler(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
     if not main or not callable(before):
         yield lambda: False
@@ -95,12 +95,12 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         seen = True
         return before(number, frame)
 
-    signal.signal(signal.SIGINT, note)
+    set_handler(signal.SIGINT, note)
     try:
         yield lambda: seen
     finally:
-        if signal.getsignal(signal.SIGINT) is note:
-            signal.signal(signal.SIGINT, before)
+        if get_handler(signal.SIGINT) is note:
+            set_handler(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

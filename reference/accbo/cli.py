@@ -11,10 +11,10 @@ import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from accbo import __version__
-from accbo._exit import COULD_NOT_RUN, finish, steady_streams
+from accbo._exit import COULD_NOT_RUN, finish, program, steady_streams
 from accbo._options import Parser, command_of
 
 
@@ -108,5 +108,10 @@ def _is_clone(folder: Path) -> bool:
     return all((folder / part).is_dir() for part in ("benchmarks", "reference/accbo"))
 
 
+def run() -> NoReturn:
+    """The program ``accbo``: ``main``, and the end of the process with its code."""
+    program(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

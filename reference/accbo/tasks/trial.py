@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accbo._arrays import Array, move, to_host
-from accbo.counting import count_calls
+from accbo.counting import calls_by_steps
 from accbo.run import NonFiniteError, run
 from accbo.sampling import Tape
 from accbo.tasks.methods import Trial, build, first_gradient
@@ -74,20 +74,7 @@ def check_curve(
 
 def steps_for(name: str, instance: Instance, budget: int) -> int:
     """The most iterations that ``budget`` oracle calls pay for; raises ``TaskError`` for none."""
-    algorithm = build(name, instance, Trial(1.0, 1.0), 1000, 1.0)
-
-    def cost(steps: int) -> int:
-        return int(
-            count_calls(
-                algorithm,
-                instance.problem,
-                instance.x,
-                instance.y,
-                steps=steps,
-                warm_start=WARM_START,
-            ).total
-        )
-
+    cost = _cost(build(name, instance, Trial(1.0, 1.0), 1000, 1.0), instance)
     first = cost(1)
     if first > budget:
         raise TaskError(
@@ -101,6 +88,14 @@ def steps_for(name: str, instance: Instance, budget: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if cost(middle) <= budget else (low, middle)
     return low
+
+
+def _cost(algorithm: Any, instance: Instance) -> Callable[[int], int]:
+    """The oracle calls of a run as a function of its iterations."""
+    calls = calls_by_steps(
+        algorithm, instance.problem, instance.x, instance.y, warm_start=WARM_START
+    )
+    return lambda steps: int(calls(steps).total)
 
 
 def train(
@@ -146,19 +141,8 @@ def train(
         measure: [_value(function, pair) for pair in pairs]
         for measure, function in instance.measures.items()
     }
-    spent = [
-        int(
-            count_calls(
-                algorithm,
-                instance.problem,
-                instance.x,
-                instance.y,
-                steps=int(t),
-                warm_start=WARM_START,
-            ).total
-        )
-        for t in iterations
-    ]
+    cost = _cost(algorithm, instance)
+    spent = [cost(int(t)) for t in iterations]
     trouble = _not_finite(measures)
     best = -1 if trouble else int(np.argmax(measures[instance.score]))
     return Curve(
