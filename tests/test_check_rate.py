@@ -161,7 +161,7 @@ def test_an_exponent_off_by_half_fails(order: float, passed: bool) -> None:
     settings = Settings(fault="clipping")  # AccBO's rows alone
     powers = rate.ARMS[rate.ACCBO].quick
     runs = made(powers, order)
-    others = {(name, 2): runs[2] for name in rate.OTHERWISE}
+    others = {(name, 2.5): runs[2.5] for name in rate.OTHERWISE}
     findings = rate.judge(settings, {(rate.ACCBO, k): runs[k] for k in powers} | others)
     assert {f.quantity[:2] for f in findings if not f.passed} == (set() if passed else {"R2"})
     assert rate.power(settings, findings) > 0.99
@@ -178,6 +178,8 @@ def test_the_whole_check(monkeypatch: pytest.MonkeyPatch) -> None:
         if name != rate.CONSTANT
     }
     arms[rate.ACCBO] = arms[rate.ACCBO]._replace(quick=(1.5, 2, 2.5))
+    for name in rate.OTHERWISE:
+        arms[name] = rate.ARMS[name]._replace(quick=(2.0,), replicates=64)
     arms[rate.CONSTANT] = rate.ARMS[rate.CONSTANT]._replace(quick=(2.0,), replicates=16)
     monkeypatch.setattr(rate, "ARMS", arms)
     settings = Settings(seed=1)

@@ -158,11 +158,11 @@ ARMS = {
     "stale sample": Arm((2.5,), (2.5,), 64, fault="stale sample"),
     "β = 0": Arm((2.5,), (2.5,), 64, momentum=False),
     "moving average on AccBO's schedule": Arm((2.5,), (2.5,), 64, fault="no correction"),
-    "sequential": Arm((2,), (2, 3), 128, order="sequential"),
-    "Option II": Arm((2,), (2, 3), 128, option="II"),
+    "sequential": Arm((2.5,), (2.5, 3.5), 256, order="sequential"),
+    "Option II": Arm((2.5,), (2.5, 3.5), 256, option="II"),
 }
 OTHERWISE = ("sequential", "Option II")  # AccBO too, on the same constants
-STALLED = tuple(name for name, arm in ARMS.items() if arm.quick == (2.5,))
+STALLED = ("stale sample", "β = 0", "moving average on AccBO's schedule")
 
 OWN_POWERS = {"quick": (2.0, 2.5, 3.0), "full": (2.0, 2.5, 3.0, 3.5)}
 OWN_REPLICATES = 64
@@ -561,7 +561,8 @@ def panels(
             powers = _powers(settings, name)
             runs = [outcomes[name, k] for k in powers]
             curves += _counts(name, powers, runs, order)
-            slopes += _local(name, powers, runs)
+            aside = 1 + 0.015 * len(slopes)  # intervals beside one another
+            slopes += _local(name, powers, runs, aside)
     powers = _powers(settings, ACCBO)
     inverse = 2.0 ** np.array(powers)
     bound = [_edge(2.0**-k) for k in powers]
@@ -592,14 +593,17 @@ def _counts(name: str, powers: Sequence[float], runs: list[Outcome], order: int)
     ]
 
 
-def _local(name: str, powers: Sequence[float], runs: list[Outcome]) -> list[Curve]:
-    """The slope between neighbouring ε, in the middle of each pair, with 99 % intervals."""
+def _local(name: str, powers: Sequence[float], runs: list[Outcome], aside: float) -> list[Curve]:
+    """The slope between neighbouring ε, in the middle of each pair, with 99 % intervals.
+
+    ``aside`` moves the points, by a factor, from under those of another curve.
+    """
     middles, slopes, halves = [], [], []
     for k in range(len(powers) - 1):
         pair = 2.0 ** -np.array(powers[k : k + 2])
         order, error = exponent(pair, runs[k : k + 2])
         if math.isfinite(order) and math.isfinite(error):
-            middles.append(float(1 / math.sqrt(pair[0] * pair[1])))
+            middles.append(aside / math.sqrt(pair[0] * pair[1]))
             slopes.append(order)
             halves.append(2.58 * error)
     if not middles:
