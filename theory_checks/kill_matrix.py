@@ -167,8 +167,8 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
         return {"killed": np.asarray(not _conforms(build))}
     relation = RELATIONS[column.removeprefix("relation: ")]
     with np.errstate(all="ignore"):
-        held = [relation(case._replace(build=build)).holds for case in cases(column)]
-    return {"killed": np.asarray(not all(held))}
+        held = all(relation(case._replace(build=build)).holds for case in cases(column))
+    return {"killed": np.asarray(not held)}
 
 
 def _killed(
