@@ -47,9 +47,14 @@ def test_the_checks_kill_what_they_say() -> None:
 
 @pytest.mark.parametrize("fault", kill_matrix.faults())
 def test_the_relations_of_the_record_are_true(fault: str) -> None:
-    """Computed afresh; the theory checks' cells are, one by one, in their own tests."""
-    matrix, _ = kill_matrix.run(Settings(), Means(), [fault], CHEAP)
-    assert matrix[fault] == {name: MATRIX[fault][name] for name in CHEAP}
+    """What they kill, computed afresh, and for every sixth fault what they do not.
+
+    The theory checks' cells are computed, one by one, in their own tests.
+    """
+    whole = kill_matrix.faults().index(fault) % 6 == 0
+    names = [name for name in CHEAP if whole or MATRIX[fault][name]]
+    matrix, _ = kill_matrix.run(Settings(), Means(), [fault], names)
+    assert matrix[fault] == {name: MATRIX[fault][name] for name in names}
 
 
 def test_step_comparison_names_every_fault() -> None:
