@@ -85,6 +85,8 @@ def test_a_projection_is_the_sum_that_is_documented() -> None:
 def test_norms_neither_underflow_nor_overflow(scale: float) -> None:
     numbers = Projector(0, "x", (3,), 1)([scale * np.array([2.0, 3.0, 6.0])])
     assert numbers[0] == pytest.approx(7 * scale, rel=1e-15)
+    long = Projector(0, "x", (2500,), 1)([np.full(2500, scale)])
+    assert long[0] == pytest.approx(50 * scale, rel=1e-15)
 
 
 # --- right runs and mistakes ----------------------------------------------------------------------
