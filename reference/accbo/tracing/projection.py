@@ -71,14 +71,14 @@ class Projector:
     def _leaf(self, leaf: Array, first: int, blocks: int) -> Array:
         """Norm and projections of one leaf, which has the blocks from ``first`` on."""
         leaf = _as_numpy(leaf)
+        if isinstance(leaf, np.ndarray):
+            return self._on_numpy(leaf.reshape(-1), first, blocks)
         xp = namespace(leaf)
         flat = xp.reshape(leaf, (-1,))
         c, t = self._on(flat)
         c = c[first : first + blocks]
         whole = flat.shape[0] // BLOCK
         step = PIECE if _on_host(flat) else DEVICE_PIECE
-        if isinstance(flat, np.ndarray) and whole:
-            return self._on_numpy(flat, c, t, whole)
         norms, sums = [], []
         for start in range(0, whole, step):
             stop = min(start + step, whole)
@@ -94,8 +94,10 @@ class Projector:
             return xp.concat((norms[0][None], sums[0]))
         return xp.concat((_norm(xp.stack(norms))[None], xp.sum(xp.stack(sums), axis=0)))
 
-    def _on_numpy(self, flat: np.ndarray, c: np.ndarray, t: np.ndarray, whole: int) -> np.ndarray:
+    def _on_numpy(self, flat: np.ndarray, first: int, blocks: int) -> np.ndarray:
         """The same by a few calls a piece: most of what tracing costs is this loop."""
+        c, t = self._factors[0][first : first + blocks], self._factors[1]
+        whole = flat.shape[0] // BLOCK
         piece = np.empty((min(PIECE, whole), BLOCK))
         inner = np.empty((c.shape[0], t.shape[1]))
         squares, rest = 0.0, flat[whole * BLOCK :].astype(float)
