@@ -4,9 +4,10 @@ Microseconds per step of AccBO, ours and hand-written, with one thread. Exit cod
 everything was timed, 2 when it could not run, 130 when interrupted. Other studies, with a
 ``--help`` of their own: ``python -m benchmarks dimension``, cost and accuracy against the
 dimension, ``python -m benchmarks exponents``, every algorithm's exponent, and ``python -m
-benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones, and
-``python -m benchmarks tape``, samples drawn ahead on a second core, and ``python -m benchmarks
-own``, a problem of the user's own in PyTorch beside a loop written by hand.
+benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones,
+``python -m benchmarks tape``, samples drawn ahead on a second core, ``python -m benchmarks own``, a
+problem of the user's own in PyTorch beside a loop written by hand, and ``python -m benchmarks
+traces``, what traces find and cost.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from accbo._extras import for_module
-from benchmarks import dimension, environment, exponents, own_problem, scans, tape
+from benchmarks import dimension, environment, exponents, own_problem, scans, tape, traces
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
 SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation apart
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         return own_problem.main(given[1:])
     if given[:1] == ["tape"]:
         return tape.main(given[1:], _size)
+    if given[:1] == ["traces"]:
+        return traces.main(given[1:])
     options = _parse(given)
     environment.one_thread()
     try:

@@ -54,13 +54,21 @@ def declared(method: str, mistake: str | None = None) -> Any:
     """The right algorithm, with the option in which a mistake can be made."""
     if method == "AccBO":
         option: dict[str, Any] = {"period": 3, "lower_steps": 2} if mistake in OF_OPTION_II else {}
-        return accbo.AccBO(**ACCBO, **option)
-    settings = dict(METHODS[method].settings[0])
+        return accbo.AccBO(**{**ACCBO, **option, **_zero(mistake, "momentum")})
+    settings = {**METHODS[method].settings[0]}
+    settings |= {k: v for k, v in _zero(mistake, "momentum").items() if k in settings}
+    if mistake == "constants in low precision":  # which round ones do not show
+        settings = {k: 1.0007 * v if isinstance(v, float) else v for k, v in settings.items()}
     if "neumann_terms" in settings:
         settings["neumann_scale"] = SCALE
     if mistake == "upper batch reused below" and method == "StocBiO":
         settings |= {"lower_batch": settings["upper_batch"]}
     return getattr(accbo.algorithms, method)(**settings)
+
+
+def _zero(mistake: str | None, name: str) -> dict[str, Any]:
+    """A constant that is 0, where a default may take its place."""
+    return {name: 0.0} if mistake == "default that overrides 0" else {}
 
 
 def problem(method: str, mistake: str | None, d: int, dtype: str = "float64") -> Any:
@@ -100,7 +108,7 @@ def right(method: str, d: int, dtype: str = "float64", seed: int = 0, steps: int
 def wrong(method: str, mistake: str, d: int, dtype: str = "float64") -> Case:
     """The algorithm with one mistake of its catalogue."""
     base = declared(method, mistake)
-    steps = 40 if method == "SABA" else 12
+    steps = 36 if method == "SABA" else 10
     made = catalogue(method)[mistake].apply(base)
     return Case(method, mistake, made, base, problem(method, mistake, d, dtype), steps, dtype)
 

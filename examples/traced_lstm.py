@@ -32,13 +32,21 @@ CONSTANTS = {
 class Net:
     """The losses F (validation) and G (training, with a ridge on the head)."""
 
-    def __init__(self, hidden: int = 8, features: int = 5, dtype: Any = torch.float32) -> None:
+    def __init__(
+        self,
+        hidden: int = 8,
+        features: int = 5,
+        dtype: Any = torch.float32,
+        batch: int = 8,
+        length: int = 6,
+    ) -> None:
         torch.manual_seed(0)
         self.lstm = torch.nn.LSTM(features, hidden, batch_first=True).to(dtype)
         self.names = [name for name, _ in self.lstm.named_parameters()]
         self.x0 = [p.detach().clone() for p in self.lstm.parameters()]
         self.y0 = [torch.zeros(hidden, 2, dtype=dtype), torch.zeros(2, dtype=dtype)]
-        self.inputs = torch.randn(64, 6, features).to(dtype)
+        self.batch = batch
+        self.inputs = torch.randn(64, length, features).to(dtype)
         self.labels = torch.randint(0, 2, (64,))
 
     def loss(self, x: list, y: list, batch: torch.Tensor) -> torch.Tensor:
@@ -93,7 +101,7 @@ def hypergradient(net: Net, x: list, y: list, sample: dict, log: Any) -> list:
     return h
 
 
-def batches(seed: int, size: int = 8) -> Iterator[dict]:
+def batches(seed: int, size: int) -> Iterator[dict]:
     """Fresh batches for every use."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -109,7 +117,7 @@ def train(net: Net, recorder: Recorder, steps: int, seed: int = 0) -> list:
     """AccBO's loop, Option I."""
     x, y = net.x0, net.y0
     x_old, y_old, y_average, y_average_old, m = x, y, y, y, None
-    for _, sample in zip(range(steps), batches(seed), strict=False):
+    for _, sample in zip(range(steps), batches(seed, net.batch), strict=False):
         with recorder.step():
             recorder.log(x=x, y=y, y_average=y_average)
             with recorder.part("new"):

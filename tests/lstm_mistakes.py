@@ -108,8 +108,8 @@ def train(net: Net, recorder: Recorder, steps: int, wrong: str = "", seed: int =
     x, y = net.x0, net.y0
     x_old, y_old, ya, ya_old = x, y, y, y
     m, older, stored, left = None, None, None, [0 * p for p in y]
-    other = batches(seed + 1)
-    for sample in itertools.islice(batches(seed), steps):
+    other = batches(seed + 1, net.batch)
+    for sample in itertools.islice(batches(seed, net.batch), steps):
         sample["hessian"].append(next(other)["lower"])
         if wrong == "upper batch reused below":
             sample["lower"] = sample["upper"]

@@ -68,6 +68,13 @@ class Values:
             self._error.append(error[known])
             self.count += int(known.sum())
 
+    def replaced_zero(self) -> bool:
+        """Whether the declared constant is 0 and the trace has another."""
+        if self.undeclared or self.constants[self.name] != 0:
+            return False
+        value = self.summary().value
+        return value is not None and abs(value) > 1e-3
+
     def summary(self) -> Fitted:
         """What the values say."""
         symbol = SYMBOLS.get(self.name, self.name)

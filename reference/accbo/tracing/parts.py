@@ -9,7 +9,7 @@ mistakes change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,11 +63,12 @@ def series(
     terms: int = 0,
     single: int | None = None,
     last_only: bool = False,
+    factor: float = 1.0,
 ) -> Checks:
     """S ∇_y F = (1/l) Σ_q p_q with p_q = p_{q−1} − H p_{q−1}/l, in the declared sampling.
 
     ``inside`` and ``outside`` multiply the two 1/l, ``terms`` is added to Q, ``single`` is the
-    one term q of the sum.
+    one term q of the sum, ``factor`` multiplies every power.
     """
     scale = c["_inverse_scale"]
     declared = int(c["neumann_terms"]) if np.isfinite(c["neumann_terms"]) else 0
@@ -75,7 +76,7 @@ def series(
         return {}
     build = _independent if sampling == "independent" else _chained
     count = declared + terms
-    found, powers = build(rows, side, count, scale * inside)
+    found, powers = build(rows, side, count, scale * inside, factor)
     checks: Checks = {f"{side}.power.{key}": pair for key, pair in found.items()}
     products = rows.length(f"{side}.product")
     needed = count * (count - 1) // 2 if sampling == "independent" else count - 1
@@ -101,7 +102,9 @@ def series(
     return checks
 
 
-def _chained(rows: Rows, side: str, count: int, scale: Number) -> tuple[dict[int, Pair], list[Vec]]:
+def _chained(
+    rows: Rows, side: str, count: int, scale: Number, factor: float
+) -> tuple[dict[int, Pair], list[Vec]]:
     powers = [rows.vec(f"{side}.grad_y")]
     checks: dict[int, Pair] = {}
     for q in range(max(count, 1)):
@@ -109,13 +112,13 @@ def _chained(rows: Rows, side: str, count: int, scale: Number) -> tuple[dict[int
         if q:
             before = rows.item(f"{side}.power", q - 1)
             before = before.where(before.known, powers[q - 1])
-            powers.append(before - scale * rows.item(f"{side}.product", q - 1))
+            powers.append(factor * (before - scale * rows.item(f"{side}.product", q - 1)))
         checks[q] = (logged, powers[q])
     return checks, powers[:count]
 
 
 def _independent(
-    rows: Rows, side: str, count: int, scale: Number
+    rows: Rows, side: str, count: int, scale: Number, factor: float
 ) -> tuple[dict[int, Pair], list[Vec]]:
     """Stage j applies factor j to the terms q ≥ j; its products stand in that order."""
     v = rows.vec(f"{side}.grad_y")
@@ -125,7 +128,7 @@ def _independent(
             logged = rows.item(f"{side}.power", place)
             checks[place] = (logged, current[q])
             argument = logged.where(logged.known, current[q])
-            current[q] = argument - scale * rows.item(f"{side}.product", place)
+            current[q] = factor * (argument - scale * rows.item(f"{side}.product", place))
             place += 1
         ends.append(current[j])
     return checks, ends
@@ -140,6 +143,8 @@ def randomised(
     inside: float = 1.0,
     sign: float = 1.0,
     least: int = 0,
+    most: int | None = None,
+    zero: bool = False,
     outside: float = 1.0,
 ) -> Checks:
     """S ∇_y F = (Q/l) p_q for one q in {0, …, Q − 1}, which need not be known."""
@@ -165,7 +170,8 @@ def randomised(
     checks[f"{side}.power.0"] = (rows.item(f"{side}.power", 0), powers[0])
     left = rows.vec(f"{side}.inverse")
     multiple = declared if factor is None else factor
-    options = [(sign * multiple * scale * outside) * power for power in powers[least:]]
+    options = [(sign * multiple * scale * outside) * power for power in powers[least:most]]
+    options += [rows.nothing()] if zero else []
     checks[f"{side}.inverse"] = (left, nearest(left, options))
     return checks
 
@@ -249,9 +255,13 @@ def lower_steps(
     at: str = "z",
     leak: list[Vec] | None = None,
     adds_up: bool = False,
-    fewest: int = 1,
+    change: Callable[[Vec, Vec], Vec] | None = None,
+    base: Callable[[Vec, Vec], Vec] | None = None,
 ) -> tuple[Checks, Vec]:
-    """Steps z − α ∇_y G(z), z = y + γ (y − previous), and y after the last of them."""
+    """Steps z − α ∇_y G(z), z = y + γ (y − previous), and y after the last of them.
+
+    ``change(gradient, point)`` takes the place of a gradient, ``base(y, previous)`` that of z.
+    """
     checks, longest = Checks(), rows.longest(f"{place}gradient")
     count, end = rows.length(f"{place}gradient"), y
     total: Vec | None = None
@@ -259,16 +269,28 @@ def lower_steps(
         z = y if _is_zero(momentum) else y + momentum * (y - previous)
         checks[f"{place}y.{i}"] = (rows.item(f"{place}y", i), y if at == "y" else z)
         gradient = rows.item(f"{place}gradient", i)
+        if change is not None:
+            gradient = change(gradient, rows.item(f"{place}y", i))
         if leak:
             gradient = gradient + leak[min(i, len(leak) - 1)]
         total = gradient if total is None or not adds_up else total + gradient
-        previous, y = y, z - size * total
+        from_ = z if base is None else base(y, previous)
+        previous, y = y, from_ - size * total
         end = y.where(count == i + 1, end)
     return checks, end
 
 
 def _is_zero(value: Number) -> bool:
     return not isinstance(value, np.ndarray) and value == 0
+
+
+def projected(made: Vec, logged: Vec) -> Vec:
+    """``made`` on a ball, whose radius is the greatest norm that was logged."""
+    radius = np.nanmax(np.where(np.isfinite(logged.size), logged.size, 0.0), initial=0.0)
+    on = logged.size >= radius * (1 - 1e-3)
+    with np.errstate(all="ignore"):
+        ratio = (logged.p * made.p).sum(axis=1) / (made.p * made.p).sum(axis=1)
+    return (made * ratio).where(on & (ratio > 0) & (ratio < 1), made)
 
 
 # --- samples --------------------------------------------------------------------------------------

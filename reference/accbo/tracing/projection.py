@@ -71,6 +71,8 @@ class Projector:
     def _leaf(self, leaf: Array, first: int, blocks: int) -> Array:
         """Norm and projections of one leaf, which has the blocks from ``first`` on."""
         leaf = _as_numpy(leaf)
+        if isinstance(leaf, np.ndarray):
+            return self._on_numpy(leaf.reshape(-1), first, blocks)
         xp = namespace(leaf)
         flat = xp.reshape(leaf, (-1,))
         c, t = self._on(flat)
@@ -91,6 +93,28 @@ class Projector:
         if len(norms) == 1:
             return xp.concat((norms[0][None], sums[0]))
         return xp.concat((_norm(xp.stack(norms))[None], xp.sum(xp.stack(sums), axis=0)))
+
+    def _on_numpy(self, flat: np.ndarray, first: int, blocks: int) -> np.ndarray:
+        """The same by a few calls a piece: most of what tracing costs is this loop."""
+        c, t = self._factors[0][first : first + blocks], self._factors[1]
+        whole = flat.shape[0] // BLOCK
+        piece = np.empty((min(PIECE, whole), BLOCK))
+        inner = np.empty((c.shape[0], t.shape[1]))
+        squares, rest = 0.0, flat[whole * BLOCK :].astype(float)
+        with np.errstate(all="ignore"):  # squares that overflow are taken again below
+            for start in range(0, whole, PIECE):
+                count = min(PIECE, whole - start)
+                here, line = piece[:count], piece[:count].reshape(-1)
+                line[:] = flat[start * BLOCK : (start + count) * BLOCK]
+                np.matmul(here, t, out=inner[start : start + count])
+                squares += float(np.dot(line, line))
+            if rest.size:
+                inner[whole] = rest @ t[: rest.size]
+                squares += float(np.dot(rest, rest))
+        length = math.sqrt(squares)
+        if not 1e-140 < length < 1e140:
+            length = float(_norm(flat.astype(float)))
+        return np.concatenate(([length], np.einsum("bk,bk->k", c, inner)))
 
     def _on(self, like: Array) -> tuple[Array, Array]:
         """c and t in ``like``'s library, where it is, in the widest precision there is."""

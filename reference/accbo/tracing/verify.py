@@ -11,7 +11,7 @@ u √(1024/6) ‖v‖ = 13 u ‖v‖ (standard deviation), times c ≤ 3/2; 128 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ from accbo.tracing.rows import Rows, Vec
 CARRY = 4  # rows that a window keeps of the one before
 EVIDENCE = 2048  # failing iterations on which mistakes are tried
 ALONE = 3  # iterations at least that a mistake must explain where the right line is not judged
-COMPARED = 32  # pairs of samples in an iteration, at most about
 RARE = 1e-9  # probability of so many coincidences below which they are none
 
 
@@ -92,6 +91,8 @@ class Judged:
         fits = [one for one in (*self.tried, *self.alone) if not one.refuted and one.explained]
         throughout = [one for one in fits if one.everywhere]
         found = [one.wrong.name for one in throughout or fits]
+        if not found and any(values.replaced_zero() for values in self.fitted.values()):
+            found = ["default that overrides 0"]
         if not found and self.single and self.departs:
             found = ["silent float32"]
         return list(dict.fromkeys(found))
@@ -174,7 +175,7 @@ class _Judge:
         self._groups = [
             Judged(
                 group,
-                tried=[Tried(wrong) for wrong in group.wrong],
+                tried=[Tried(wrong) for wrong in (*group.wrong, *low_precision(group))],
                 alone=[Tried(wrong) for wrong in group.wrong if wrong.alone],
             )
             for group in METHODS[algorithm]
@@ -386,6 +387,37 @@ class _Judge:
         return room
 
 
+def low_precision(group: Group) -> list[Wrong]:
+    """The lines of a group with constants that were rounded on the way."""
+
+    def wrong(to: Callable[[float], float]) -> Wrong:
+        def judge(rows: Rows, c: Constants) -> Checks:
+            rounded = {k: to(v) if type(v) is float and k[0] != "_" else v for k, v in c.items()}
+            found = Constants(rounded)
+            if "_inverse_scale" in c:
+                found["_inverse_scale"] = 1 / found["neumann_scale"]
+            return group.judge(rows, found)
+
+        return Wrong("constants in low precision", judge)
+
+    return [wrong(to) for to in (_float32, _float16, _bfloat16)]
+
+
+def _float32(value: float) -> float:
+    return float(np.float32(value))
+
+
+def _float16(value: float) -> float:
+    return float(np.float16(value))
+
+
+def _bfloat16(value: float) -> float:
+    """Eight significant bits, ties to even."""
+    bits = int(np.float32(value).view(np.uint32))
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+    return float(np.uint32(rounded).view(np.float32))
+
+
 def declared(header: Header, u: float) -> Constants:
     """The constants of the header, and what follows from them."""
     constants = Constants(
@@ -411,14 +443,18 @@ def _refuted(judged: Judged, key: str, values: Values) -> bool:
 
 def _forgive(judged: Judged, values: float) -> None:
     """Coincidences that are likely where a sample has few values are none."""
+    p = min(1.0, judged.group.compared / values)
     for kept in judged.keys.values():
-        if not kept.failed:
-            continue
-        expected = kept.judged * COMPARED / values
-        # P(Bin(n, p) ≥ k) ≤ (e n p/k)^k
-        if kept.failed <= expected:
-            log = 0.0
-        else:
-            log = kept.failed * (1 + math.log(expected / kept.failed)) if expected else -math.inf
-        if log > math.log(RARE):
+        if kept.failed and _log_tail(kept.failed, kept.judged, p) > math.log(RARE):
             kept.failed, kept.first = 0, None
+
+
+def _log_tail(count: int, among: int, p: float) -> float:
+    """An upper bound on log P(Bin(among, p) ≥ count), Chernoff's."""
+    share = count / among
+    if share <= p:
+        return 0.0
+    if p == 0.0:
+        return -math.inf
+    rest = (1 - share) * math.log((1 - share) / (1 - p)) if share < 1 else 0.0
+    return -among * (share * math.log(share / p) + rest)

@@ -9,11 +9,16 @@ import numpy as np
 from accbo.tracing.methods import upper
 from accbo.tracing.methods.group import Group, Wrong, ways
 from accbo.tracing.methods.shared import (
+    FROM_ZERO,
+    GUARDS,
+    THRESHOLDS,
     direct_mistakes,
     factors_group,
     fresh_group,
+    gradient_slips,
     leaks,
     series_group,
+    shortened,
     start_group,
     uses_group,
 )
@@ -27,6 +32,7 @@ from accbo.tracing.parts import (
     lower_steps,
     only_first,
     point,
+    projected,
     recursion,
     same_sample,
     unit,
@@ -55,10 +61,11 @@ def _refresh(rows: Rows, c: Constants, shift: int = 0, longer: int = 0) -> np.nd
     return due
 
 
-def clock(rows: Rows, c: Constants, shift: int = 0, longer: int = 0) -> Checks:
+def clock(rows: Rows, c: Constants, shift: int = 0, longer: int = 0, never: bool = False) -> Checks:
     """One lower step an iteration, or N where t mod I = 0 and none between."""
     steps = c["lower_steps"] if _two(c) else 1
-    wanted = np.where(_refresh(rows, c, shift, longer), steps, 0)
+    now = rows.t == 0 if never else _refresh(rows, c, shift, longer)
+    wanted = np.where(now, steps, 0)
     judged = np.full(len(rows), rows.has("lower.gradient")) & np.isfinite(wanted)
     judged &= rows.acts
     return {"lower.steps": holds(rows.length("lower.gradient") == wanted, judged)}
@@ -73,6 +80,10 @@ def lower(
     leak: Any = None,
     overwritten: bool = False,
     kept: bool = False,
+    change: Any = None,
+    base: Any = None,
+    ball: bool = False,
+    times: Any = None,
 ) -> Checks:
     """The gradient at z_t, and y_{t+1} after the steps of the iteration."""
     y, before = rows.vec("y"), rows.vec("y", -1)
@@ -82,7 +93,20 @@ def lower(
         previous = _last_inner(rows, c)
     gamma = c["lower_momentum"] if momentum is None else momentum(c)
     extra = leak(rows) if leak else None
-    checks, end = lower_steps(rows, y, previous, c["lower_step_size"], gamma, at=at, leak=extra)
+    size = c["lower_step_size"] * (1.0 if times is None else times(c))
+    checks, end = lower_steps(
+        rows,
+        y,
+        previous,
+        size,
+        gamma,
+        at=at,
+        leak=extra,
+        change=change,
+        base=None if base is None else base(c),
+    )
+    if ball:
+        end = projected(end, rows.vec("y", 1))
     count = rows.length("lower.gradient")
     idle = (count == 0) & rows.has("lower.gradient") & _two(c)
     right = end.where(count > 0, y.where(idle, rows.unknown()))
@@ -170,14 +194,18 @@ def momentum(
     stale: bool = False,
     units: bool = False,
     sign: float = 1.0,
-    start: bool = False,
     from_zero: bool = False,
+    buffer: bool = False,
+    clipped: tuple[float, float] | None = None,
 ) -> Checks:
     """m_t from h at both points, and m_0 as the mean of the first ones."""
     beta = c["momentum"] if decay is None else decay(c)
     new, old = estimate(rows, "new", sign=sign), estimate(rows, "old", sign=sign)
     if units:
         new, old = unit(new, rows.vec("new.h").size), unit(old, rows.vec("old.h").size)
+    if clipped is not None:
+        new = shortened(new, *clipped, rows.vec("new.h").size)
+        old = shortened(old, *clipped, rows.vec("old.h").size)
     if stale:
         old = estimate(rows, "new", -1)
         changed = rows.sample("new.upper_sample") != rows.sample("new.upper_sample", -1)
@@ -196,16 +224,24 @@ def momentum(
         correction=None if correction is None else correction(c),
         weight=1.0 if weight is None else weight(c),
     )
+    if buffer:
+        checks["momentum"] = (checks["momentum"][0], (1 + beta) * new - beta * old)
     if before == -2:
         left, right = checks["momentum"]
         checks["momentum"] = (later(rows, left, 2), right)
     if correction is not None and correction(c) == 0:
         right = (1.0 if weight is None else weight(c)) * new + beta * rows.vec("momentum", before)
         checks["momentum"] = (checks["momentum"][0], right)
-    return checks | _first(rows, c, sign, units)
+    return checks | _first(rows, c, sign, clipped)
 
 
-def _first(rows: Rows, c: Constants, sign: float, units: bool) -> Checks:
+def _first(
+    rows: Rows,
+    c: Constants,
+    sign: float = 1.0,
+    clipped: tuple[float, float] | None = None,
+    times: Any = None,
+) -> Checks:
     """m_0."""
     sides = _sides(rows)[2:]
     if not sides:
@@ -213,7 +249,10 @@ def _first(rows: Rows, c: Constants, sign: float, units: bool) -> Checks:
     else:
         found = [estimate(rows, side, sign=sign) for side in sides]
         mean = (1 / len(found)) * sum(found[1:], found[0])
-    del units  # m_0 is no recursion: the mistakes of one do not touch it
+    if clipped is not None:
+        mean = shortened(mean, *clipped, rows.vec("new.h").size)
+    if times is not None:
+        mean = times(c) * mean
     return {"momentum.0": (only_first(rows, rows.vec("momentum")), only_first(rows, mean))}
 
 
@@ -254,7 +293,10 @@ def _of_old(rows: Rows, ratio: np.ndarray) -> np.ndarray:
     return np.where(rows.t >= 1, ratio, np.nan)
 
 
-_ONE = {"weight": lambda c: 1.0}
+def _from_zero(rows: Rows, c: Constants, times: Any) -> Checks:
+    return momentum(rows, c) | _first(rows, c, times=times)
+
+
 _MOMENTUM = (
     Wrong("no correction", lambda rows, c: momentum(
         rows, c, correction=lambda c: 0.0, weight=lambda c: 1 - c["momentum"]), alone=True),
@@ -268,6 +310,11 @@ _MOMENTUM = (
     *ways("two-iterations-old momentum", momentum, {"before": -2}),
     *ways("samples normalised", momentum, {"units": True}),
     *ways("sign of the implicit term", momentum, {"sign": -1.0}),
+    *ways("implicit term left out", momentum, {"sign": 0.0}),
+    *ways("momentum in the gradient's buffer", momentum, {"buffer": True}),
+    *ways("momentum from zero", _from_zero, *({"times": t} for t in FROM_ZERO)),
+    *ways("hypergradient clipped", momentum,
+          *({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS)),
 )  # fmt: skip
 _POINTS = (
     *ways("hypergradient at y", points, {"new": "y", "old": ("x", -1, "y", -1)}, {"new": "y"}),
@@ -279,12 +326,29 @@ _POINTS = (
         {"old": ("x", 0, "y_average", -1)},
     ),
 )
+# y + γ² (y − y_{t−1}) − (1 + γ) α ∇_y G(y), and z − (1 − γ) α ∇_y G
+_PYTORCH: dict[str, Any] = {
+    "at": "y",
+    "base": lambda c: lambda y, previous: y + c["lower_momentum"] ** 2 * (y - previous),
+    "times": lambda c: 1 + c["lower_momentum"],
+}
+_WEIGHTED: list[dict[str, Any]] = [
+    {"at": at, "times": lambda c: 1 - c["lower_momentum"]} for at in ("y", "z")
+]
 _LOWER = (
     Wrong("gradient at y", lambda rows, c: lower(rows, c, at="y")),
     Wrong("y_{t−1} overwritten", lambda rows, c: lower(rows, c, overwritten=True)),
     Wrong("γ as 1−γ", lambda rows, c: lower(rows, c, momentum=lambda c: 1 - c["lower_momentum"])),
     Wrong("inner pair kept", lambda rows, c: lower(rows, c, kept=True)),
     *ways("upper gradient leaks", lower, *({"leak": one} for one in leaks())),
+    *(
+        wrong
+        for name, changes in gradient_slips().items()
+        for wrong in ways(name, lower, *({"change": change} for change in changes))
+    ),
+    *ways("y projected", lower, {"ball": True}),
+    *ways("PyTorch's form of Nesterov", lower, _PYTORCH),
+    *ways("velocity with 1 − γ", lower, *_WEIGHTED),
 )
 
 GROUPS = (
@@ -294,6 +358,8 @@ GROUPS = (
             "y_{t−1} overwritten": {"gamma": lambda c: 0.0},
             "γ as 1−γ": {"gamma": lambda c: 1 - c["lower_momentum"]},
             "gradient at y": {"at": "y"},
+            "PyTorch's form of Nesterov": _PYTORCH,
+            "velocity with 1 − γ": _WEIGHTED[0],
         },
     ),
     Group(
@@ -301,7 +367,8 @@ GROUPS = (
         _II,
         clock,
         tuple(ways("period off by one", clock, *({"shift": s} for s in (1, -1)),
-                   *({"longer": n} for n in (1, -1)))),
+                   *({"longer": n} for n in (1, -1))))
+        + tuple(ways("never refreshes", clock, {"never": True})),
     ),
     fresh_group(("new.upper_sample", "new.cross_sample", "new.hessian_sample", "lower.sample")),
     factors_group(("new", "old")),

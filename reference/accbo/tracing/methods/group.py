@@ -38,6 +38,7 @@ class Group:
     wrong: tuple[Wrong, ...] = ()
     fits: Mapping[str, str] = field(default_factory=dict)
     rare: bool = False
+    compared: int = 32  # pairs of samples in an iteration, about
 
 
 def ways(name: str, judge: Callable[..., Checks], *options: Mapping[str, Any]) -> list[Wrong]:

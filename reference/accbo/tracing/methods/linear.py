@@ -10,12 +10,17 @@ import numpy as np
 from accbo.tracing.methods import upper
 from accbo.tracing.methods.group import Group, Wrong, ways
 from accbo.tracing.methods.shared import (
+    FROM_ZERO,
+    GUARDS,
+    THRESHOLDS,
     clock_group,
     direct_mistakes,
     fresh_group,
+    on_ball,
     points_group,
     second_group,
     sgd_group,
+    shortened,
     start_group,
     uses_group,
 )
@@ -40,11 +45,12 @@ def system(
     turned: float = 1.0,
     plus: float = 1.0,
     source: str = "new",
-    older: bool = False,
+    identity: float | None = None,
 ) -> Checks:
     """The product is of z_t, and z_{t+1} = z_t − ν (H z_t − ∇_y F)."""
     z = rows.vec("z")
-    move = rows.item(f"{source}.product", 0) - plus * rows.vec(f"{source}.grad_y")
+    product = rows.item(f"{source}.product", 0) if identity is None else identity * z
+    move = product - plus * rows.vec(f"{source}.grad_y")
     return {
         "new.power": (rows.item("new.power", 0), z),
         "new.inverse": (rows.vec("new.inverse"), z),
@@ -63,12 +69,16 @@ def average(
     sign: float = 1.0,
     source: str = "new",
     from_zero: bool = False,
+    clipped: Any = None,
+    times: Any = None,
 ) -> Checks:
     """m_t = β m_{t−1} + (1 − β) h_t, and m_0 = h_0 or the mean of the first ones."""
     beta = c["momentum"] if decay is None else decay(c)
     h = estimate(rows, source, sign=sign)
     if units:
         h = unit(h, rows.vec("new.h").size)
+    if clipped is not None:
+        h = shortened(h, clipped[0], clipped[1], rows.vec("new.h").size)
     old = rows.vec("momentum", before)
     if before == -2:
         first = rows.nothing() if from_zero else rows.vec("momentum", -1)
@@ -78,6 +88,10 @@ def average(
     found = [estimate(rows, side, sign=sign) for side in sides(rows)[1:]]
     if found:
         start = (1 / len(found)) * sum(found[1:], found[0])
+    if clipped is not None:
+        start = shortened(start, clipped[0], clipped[1], rows.vec("new.h").size)
+    if times is not None:
+        start = times(c) * start
     return {
         "momentum": (later(rows, rows.vec("momentum")), right),
         "momentum.0": (only_first(rows, rows.vec("momentum")), only_first(rows, start)),
@@ -101,6 +115,10 @@ def average_group() -> Group:
             *ways("two-iterations-old momentum", average, {"before": -2},
                   {"before": -2, "from_zero": True}),
             *ways("sign of the implicit term", average, {"sign": -1.0}),
+            *ways("implicit term left out", average, {"sign": 0.0}),
+            *ways("momentum from zero", average, *({"times": t} for t in FROM_ZERO)),
+            *ways("hypergradient clipped", average,
+                  *({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS)),
             *ways("updates one after the other", average, *after),
         ),
         {"momentum": "momentum"},
@@ -117,6 +135,12 @@ def system_group() -> Group:
         (
             *ways("z step with the wrong sign", system, {"turned": -1.0}, {"plus": -1.0}),
             *ways("z at the new point", system, *others),
+            *(
+                Wrong(
+                    "Hessian ignored", lambda rows, c, i=i: system(rows, c, identity=i), alone=True
+                )
+                for i in (1.0, 0.0)
+            ),
             *ways("updates one after the other", system, *others),
         ),
         {"z": "linear_step_size"},
@@ -189,6 +213,7 @@ _PLAIN = Group(
             lambda rows, c: upper.normalised_step(rows, c, _old_direction, c["upper_step_size"]),
         ),
         Wrong("two-iterations-old momentum", _plain(upper.of("momentum", -2))),
+        on_ball("x projected", _plain(_old_direction), "x"),
     ),
     {"x": "upper_step_size"},
 )

@@ -10,6 +10,7 @@ from accbo.tracing.layout import TABLE_SPACES
 from accbo.tracing.methods.group import Group, Wrong, ways
 from accbo.tracing.methods.shared import (
     leaks,
+    on_ball,
     points_group,
     second_group,
     start_group,
@@ -252,6 +253,8 @@ SABA = (
             ),
             *ways("z step with the wrong sign", steps, {"turned": -1.0}, {"plus": -1.0}),
             *ways("sign of the implicit term", steps, {"sign": -1.0}),
+            *ways("implicit term left out", steps, {"sign": 0.0}),
+            *(on_ball(f"{name} projected", steps, name) for name in ("x", "y")),
             *ways("z at the new point", steps, {"z_side": "other.0"}, {"z_side": "other.1"}),
             *ways("upper gradient leaks", steps, *({"leak": one} for one in leaks())),
             *ways("tables start empty", steps, {"empty": True}),

@@ -10,14 +10,18 @@ import numpy as np
 from accbo.tracing.methods import upper
 from accbo.tracing.methods.group import Group, Wrong, ways
 from accbo.tracing.methods.shared import (
+    GUARDS,
+    THRESHOLDS,
     clock_group,
     direct_mistakes,
     factors_group,
     fresh_group,
+    on_ball,
     points_group,
     second_group,
     series_group,
     sgd_group,
+    shortened,
     start_group,
     uses_group,
 )
@@ -28,8 +32,10 @@ from accbo.tracing.parts import (
     holds,
     later,
     only_first,
+    projected,
     recursion,
     same_sample,
+    unit,
 )
 from accbo.tracing.rows import Rows, Vec
 
@@ -64,12 +70,26 @@ def _slips(name: str, right: float, swapped: float) -> dict[str, list[Sized]]:
 
 
 def _x_group(right: Sized, wrong: dict[str, list[Sized]], line: str) -> Group:
-    def judge(rows: Rows, c: Constants, size: Sized = right, sign: float = 1.0) -> Checks:
+    def judge(
+        rows: Rows,
+        c: Constants,
+        size: Sized = right,
+        sign: float = 1.0,
+        units: bool = False,
+        ball: bool = False,
+        clipped: Any = None,
+    ) -> Checks:
         def direction(rows: Rows) -> tuple[Vec, np.ndarray]:
-            h = estimate(rows, "new", sign=sign)
-            return h, h.size
+            h, norm = estimate(rows, "new", sign=sign), rows.vec("new.h").size
+            if units:
+                h = unit(h, norm)
+            elif clipped is not None:
+                h = shortened(h, clipped[0], clipped[1], norm)
+            return h, norm
 
-        return upper.plain_step(rows, direction, size(rows, c))
+        checks = upper.plain_step(rows, direction, size(rows, c))
+        left, right = checks["x"]
+        return {"x": (left, projected(right, left))} if ball else checks
 
     found = [
         one
@@ -77,6 +97,14 @@ def _x_group(right: Sized, wrong: dict[str, list[Sized]], line: str) -> Group:
         for one in ways(name, judge, *({"size": s} for s in sizes))
     ]
     found += ways("sign of the implicit term", judge, {"sign": -1.0})
+    found += ways("implicit term left out", judge, {"sign": 0.0})
+    found += ways("x step normalised", judge, {"units": True})
+    found += ways("x projected", judge, {"ball": True})
+    found += ways(
+        "hypergradient clipped",
+        judge,
+        *({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS),
+    )
     return Group("step", line, judge, tuple(found), {"x": "upper_step_size"})
 
 
@@ -102,7 +130,10 @@ TTSA = (
     ),
     second_group(_sides),
     series_group(
-        _sides, "h_t with (Q/l) Π_{j=1..q} (I − ∇²_yy G/l), q uniform on {0..Q−1}", "randomised"
+        _sides,
+        "h_t with (Q/l) Π_{j=1..q} (I − ∇²_yy G/l), q uniform on {0..Q−1}",
+        "randomised",
+        _B,
     ),
     Group("h", "h_t = ∇_x F − ∇²_xy G · inverse", *direct_mistakes(_sides)),
     _x_group(
@@ -178,6 +209,8 @@ def _recursions(
     rule: str = "right",
     root: Any = None,
     sign: float = 1.0,
+    clipped: Any = None,
+    leak: bool = False,
 ) -> Checks:
     """u_t and m_t; a ``rule`` other than the right one in one of the levels, or in both."""
     checks = Checks()
@@ -188,9 +221,14 @@ def _recursions(
         wrong = rule if level in ("both", name) else "right"
         if name == "momentum":
             new, old = estimate(rows, "new", sign=sign), estimate(rows, "old", sign=sign)
+            if clipped is not None:
+                new = shortened(new, clipped[0], clipped[1], rows.vec("new.h").size)
+                old = shortened(old, clipped[0], clipped[1], rows.vec("old.h").size)
             first, before = new, estimate(rows, "new", -1)
         else:
             new, old = rows.item("lower.gradient", 0), rows.item("lower.gradient", 1)
+            if leak:
+                new, old = new + rows.item("stray", 0), old + rows.item("stray", 1)
             first, before = new, rows.item("lower.gradient", 0, -1)
         decay: Any = 1 - eta
         if wrong == "stale":
@@ -202,6 +240,9 @@ def _recursions(
             pair = {name: (later(rows, rows.vec(name)), new + decay * rows.vec(name, -1))}
         elif wrong == "undamped":
             pair = recursion(rows, name, new, old, 1.0)
+        elif wrong == "buffer":
+            right = (1 + decay) * new - decay * old
+            pair = {name: (later(rows, rows.vec(name)), right)}
         elif wrong == "swapped":
             pair = recursion(rows, name, new, old, eta)
         elif wrong == "older":
@@ -227,8 +268,12 @@ def _alone(wrong: list[Wrong]) -> list[Wrong]:
     return [Wrong(one.name, one.judge, alone=True) for one in wrong]
 
 
-def _steps(rows: Rows, c: Constants, *, x_root: Any = None, y_root: Any = None) -> Checks:
+def _steps(
+    rows: Rows, c: Constants, *, x_root: Any = None, y_root: Any = None, units: bool = False
+) -> Checks:
     """y_{t+1} = y_t − β_t u_t and x_{t+1} = x_t − α_t m_t."""
+    m = rows.vec("momentum")
+    m = unit(m, m.size) if units else m
     a, b = (_root(rows, c) if r is None else r(rows, c) for r in (x_root, y_root))
     return {
         "y": (
@@ -237,9 +282,17 @@ def _steps(rows: Rows, c: Constants, *, x_root: Any = None, y_root: Any = None) 
         ),
         "x": (
             rows.vec("x", 1),
-            rows.vec("x") - (c["upper_step_size"] * a) * rows.vec("momentum"),
+            rows.vec("x") - (c["upper_step_size"] * a) * m,
         ),
     }
+
+
+def _older_steps(rows: Rows, c: Constants) -> Checks:
+    """Along the momenta of the iteration before."""
+    root = _root(rows, c)
+    y = rows.vec("y") - (c["lower_step_size"] * root) * rows.vec("lower_momentum", -1)
+    x = rows.vec("x") - (c["upper_step_size"] * root) * rows.vec("momentum", -1)
+    return {"y": (rows.vec("y", 1), y), "x": (rows.vec("x", 1), x)}
 
 
 def _lower_points(rows: Rows, c: Constants, old: tuple[int, int] = (-1, -1)) -> Checks:
@@ -341,7 +394,7 @@ SUSTAIN = (
     ),
     second_group(_both),
     series_group(_both, "h_t with (Q/l) Π_{j=1..q} (I − ∇²_yy G/l), q uniform on {0..Q−1}",
-                 "randomised"),
+                 "randomised", -1 / 3),
     Group("h", "h_t = ∇_x F − ∇²_xy G · inverse", *direct_mistakes(_both)),
     Group(
         "momentum",
@@ -354,6 +407,11 @@ SUSTAIN = (
             *_rule("η and 1−η swapped", "swapped"),
             *_rule("two-iterations-old momentum", "older"),
             *ways("sign of the implicit term", _recursions, {"sign": -1.0}),
+            *ways("implicit term left out", _recursions, {"sign": 0.0}),
+            *ways("upper gradient leaks", _recursions, {"leak": True}),
+            *ways("hypergradient clipped", _recursions,
+                  *({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS)),
+            *_rule("momentum in the gradient's buffer", "buffer"),
             *ways("one fixed step size", _recursions, {"root": _ROOTS["one fixed step size"]}),
             *ways("sizes of another iteration", _recursions,
                   {"root": lambda rows, c: _root(rows, c, 0)},
@@ -375,12 +433,10 @@ SUSTAIN = (
                    "y_root": lambda rows, c: _root(rows, c, 1)},
                   {"x_root": lambda rows, c: _root(rows, c, -1),
                    "y_root": lambda rows, c: _root(rows, c, -1)}),
-            *ways("two-iterations-old momentum", _older_steps := lambda rows, c: {
-                "y": (rows.vec("y", 1), rows.vec("y") - (c["lower_step_size"] * _root(rows, c))
-                      * rows.vec("lower_momentum", -1)),
-                "x": (rows.vec("x", 1), rows.vec("x") - (c["upper_step_size"] * _root(rows, c))
-                      * rows.vec("momentum", -1)),
-            }, {}),
+            on_ball("x projected", _steps, "x"),
+            on_ball("y projected", _steps, "y"),
+            *ways("x step normalised", _steps, {"units": True}),
+*ways("two-iterations-old momentum", _older_steps, {}),
         ),
         {"x": "upper_step_size", "y": "lower_step_size"},
     ),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from accbo.tracing.methods.group import Group, Wrong, ways
+from accbo.tracing.methods.group import Group, Judge, Wrong, ways
 from accbo.tracing.parts import (
     Checks,
     Constants,
@@ -22,6 +22,7 @@ from accbo.tracing.parts import (
     lower_steps,
     only_first,
     point,
+    projected,
     randomised,
     series,
 )
@@ -43,13 +44,22 @@ def start_group(
     """
 
     def judge(
-        rows: Rows, c: Constants, steps: Any = None, gamma: Any = None, at: str = "z"
+        rows: Rows,
+        c: Constants,
+        steps: Any = None,
+        gamma: Any = None,
+        at: str = "z",
+        change: Any = None,
+        base: Any = None,
+        times: Any = None,
     ) -> Checks:
         """Rows are the start and iteration 0."""
         wanted = c["warm_start"] if steps is None else steps
         declared = c[momentum] if momentum else 0.0
         y, gamma = rows.vec("y"), declared if gamma is None else gamma(c)
-        checks, end = lower_steps(rows, y, y, size(c), gamma, at=at)
+        sized = size(c) * (1.0 if times is None else times(c))
+        based = None if base is None else base(c)
+        checks, end = lower_steps(rows, y, y, sized, gamma, at=at, change=change, base=based)
         count = rows.length("lower.gradient")
         here = rows.t == -1
         judged = here & y.known & np.isfinite(wanted)
@@ -67,6 +77,8 @@ def start_group(
 
     line = "start: T0 lower steps at x_0 from y as it was given, then y_0"
     wrong = [one for name, how in more.items() for one in ways(name, judge, how)]
+    for name, changes in gradient_slips().items():
+        wrong += ways(name, judge, *({"change": change} for change in changes))
     return Group("start", line, judge, (*ways("no warm start", judge, {"steps": 0}), *wrong))
 
 
@@ -152,7 +164,7 @@ def uses_group(
         Wrong("upper batch reused below", turned(f"{side}.lower_sample")) for side in sides
     ] + [Wrong(name, turned(f"{one} is not {other}")) for name, one, other in more]
     line = "every use of a sample is on a sample of its own"
-    return Group("uses", line, judge, tuple(wrong), rare=True)
+    return Group("uses", line, judge, tuple(wrong), rare=True, compared=2)
 
 
 def _all(ratios: list[np.ndarray]) -> np.ndarray:
@@ -168,11 +180,56 @@ def _turned(checks: Checks, key: str) -> Checks:
     return {key: np.where(np.isnan(ratio), np.nan, np.where(ratio > 0, 0.0, np.inf))}
 
 
+def on_ball(name: str, judge: Judge, key: str) -> Wrong:
+    """A line whose result ``key`` is projected on a ball."""
+
+    def judged(rows: Rows, c: Constants) -> Checks:
+        checks = judge(rows, c)
+        left, right = checks[key]
+        return checks | {key: (left, projected(right, left))}
+
+    return Wrong(name, judged)
+
+
+# --- slips that every lower step can have ---------------------------------------------------------
+
+DECAYS = (1e-4, 5e-4, 1e-3, 1e-5, 1e-2, 0.1)
+THRESHOLDS = (1.0, 10.0, 5.0, 100.0, 0.5, 2.0, 0.1)
+GUARDS = (0.0, 1e-6)  # clip_grad_norm_ of PyTorch multiplies by c/(‖g‖ + 1e-6)
+BATCHES = (2, 3, 4, 5, 6, 8, 10, 12, 16, 32, 64, 100, 128, 256, 512, 1024)
+
+
+FROM_ZERO = (lambda c: 1 - c["momentum"], lambda c: 0.0)  # what m_0 is of h_0
+
+
+def shortened(v: Vec, threshold: float, guard: float, norm: Any = None) -> Vec:
+    """v min(1, c/(‖v‖ + guard))."""
+    return v * np.minimum(1.0, threshold / ((v.size if norm is None else norm) + guard))
+
+
+def gradient_slips() -> dict[str, list[Callable[[Vec, Vec], Vec]]]:
+    """What is done to a lower gradient: (gradient, point) to another."""
+    return {
+        "weight decay on y": [lambda g, y, a=a: g + a * y for a in DECAYS],  # type: ignore[misc]
+        "lower gradient clipped": [
+            lambda g, y, c=c, e=e: shortened(g, c, e)  # type: ignore[misc]
+            for c in THRESHOLDS
+            for e in GUARDS
+        ],
+        "sum for mean": [lambda g, y, n=n: float(n) * g for n in BATCHES],  # type: ignore[misc]
+    }
+
+
 # --- the series -----------------------------------------------------------------------------------
 
 
-def series_group(sides: Sides, line: str, default: str = "chained") -> Group:
-    """The Neumann series in the declared sampling, ``default`` where none is declared."""
+def series_group(
+    sides: Sides, line: str, default: str = "chained", shrink: float | None = None
+) -> Group:
+    """The Neumann series in the declared sampling, ``default`` where none is declared.
+
+    ``shrink`` is the exponent of the lower step size where that depends on t.
+    """
 
     def judge(rows: Rows, c: Constants, single_of: Any = None, **how: Any) -> Checks:
         sampling = c.get("neumann_sampling", default)
@@ -206,6 +263,24 @@ def series_group(sides: Sides, line: str, default: str = "chained") -> Group:
     def each(name: str, how: Callable[[Constants], dict[str, Any]]) -> Wrong:
         return Wrong(name, lambda rows, c: judge(rows, c, **how(c)))
 
+    def last(scaled: bool) -> Any:
+        def judged(rows: Rows, c: Constants) -> Checks:
+            return chain(last_only=True, outside=1.0 if scaled else scale(c))(rows, c)
+
+        return judged
+
+    def lower_step(exponent: float | None) -> Any:
+        """α, as it is at t, for 1/l."""
+
+        def judged(rows: Rows, c: Constants) -> Checks:
+            size = c["lower_step_size"]
+            if exponent is not None:
+                size = size * (c["offset"] + np.maximum(rows.t, 0)) ** exponent
+            ratio = size * scale(c)
+            return judge(rows, c, inside=ratio, outside=ratio)
+
+        return judged
+
     def single(rows: Rows, c: Constants) -> Checks:
         """One term of the series without the factor Q, whichever it is in each iteration."""
         checks = Checks()
@@ -216,6 +291,7 @@ def series_group(sides: Sides, line: str, default: str = "chained") -> Group:
     wrong = (
         Wrong("series from q = 1", chain(without_first=True)),
         Wrong("series from q = 1", draw(lambda c: {"least": 1})),
+        Wrong("series from q = 1", draw(lambda c: {"least": 1, "zero": True})),
         Wrong("one term too few", chain(terms=-1)),
         Wrong("one term too few", draw(lambda c: {"factor": c["neumann_terms"] - 1})),
         Wrong("one term too many", chain(terms=1)),
@@ -225,8 +301,20 @@ def series_group(sides: Sides, line: str, default: str = "chained") -> Group:
         each("1/l missing", lambda c: {"inside": scale(c), "outside": scale(c)}),
         Wrong("random term without Q", single),
         each("sign of the implicit term", lambda c: {"sign": -1.0}),
+        Wrong("only the last term of the series", last(scaled=True)),
+        Wrong("only the last term of the series", last(scaled=False)),
+        Wrong("only the last term of the series", draw(_last_drawn)),
+        Wrong("series added up in place", chain(last_only=True, factor=2.0)),
+        Wrong("Hessian ignored", chain(single=0)),
+        Wrong("Hessian ignored", draw(lambda c: {"factor": 1.0, "most": 1})),
+        Wrong("series scaled by the lower step", lower_step(None)),
+        Wrong("series scaled by the lower step", lower_step(shrink)),
     )
     return Group("series", line, judge, wrong, {"new.inverse": "_inverse_scale"})
+
+
+def _last_drawn(c: Constants) -> dict[str, Any]:
+    return {"factor": 1.0, "least": int(c["neumann_terms"]) - 1}
 
 
 def direct_mistakes(sides: Sides) -> tuple[Any, tuple[Wrong, ...]]:
@@ -247,12 +335,20 @@ def direct_mistakes(sides: Sides) -> tuple[Any, tuple[Wrong, ...]]:
 def clock_group(name: str) -> Group:
     """How many lower gradients an iteration takes."""
 
-    def judge(rows: Rows, c: Constants, shift: int = 0, longer: int = 0, fewer: int = 0) -> Checks:
+    def judge(
+        rows: Rows,
+        c: Constants,
+        shift: int = 0,
+        longer: int = 0,
+        fewer: int = 0,
+        never: bool = False,
+    ) -> Checks:
         if name in ("SUSTAIN",):
             wanted = np.where(rows.t > 0, 2.0, 1.0)
         elif name == "BOREP":
             period = c["period"] if np.isfinite(c["period"]) else 1
             now = (rows.t + shift) % max(1, int(period) + longer) == 0
+            now = rows.t == 0 if never else now
             wanted = np.where(now, c["lower_steps"] - fewer, 0)
         elif name == "StocBiO":
             wanted = np.full(len(rows), c["lower_steps"] - fewer)
@@ -265,6 +361,7 @@ def clock_group(name: str) -> Group:
     wrong = (
         *ways("period off by one", judge, *shifts),
         *ways("one inner step too few", judge, {"fewer": 1}),
+        *ways("never refreshes", judge, {"never": True}),
     )
     return Group("clock", "how many lower steps an iteration takes", judge, wrong)
 
@@ -284,11 +381,15 @@ def sgd_group(
         leak: Any = None,
         adds_up: bool = False,
         x_shift: int = 0,
+        change: Any = None,
+        ball: bool = False,
     ) -> Checks:
         y = rows.vec("y")
         step = size(rows, c) if sized is None else sized(rows, c)
         extra = leak(rows) if leak else None
-        checks, end = lower_steps(rows, y, y, step, 0.0, leak=extra, adds_up=adds_up)
+        checks, end = lower_steps(rows, y, y, step, 0.0, leak=extra, adds_up=adds_up, change=change)
+        if ball:
+            end = projected(end, rows.vec("y", 1))
         idle = (rows.length("lower.gradient") == 0) & rows.has("lower.gradient") & rows.acts
         right = end.where(rows.length("lower.gradient") > 0, y.where(idle, rows.unknown()))
         for i in range(rows.longest("lower.x")):
@@ -301,6 +402,9 @@ def sgd_group(
     wrong = [one for name, rules in more.items() for one in sized(name, rules)]
     wrong += ways("upper gradient leaks", judge, *({"leak": one} for one in leaks()))
     wrong += ways("no zeroing between inner steps", judge, {"adds_up": True})
+    wrong += ways("y projected", judge, {"ball": True})
+    for name, changes in gradient_slips().items():
+        wrong += ways(name, judge, *({"change": change} for change in changes))
     if later_x is not None:
         wrong += ways(later_x, judge, {"x_shift": 1})
     return Group("lower", line, judge, tuple(wrong), {"y": "lower_step_size"})

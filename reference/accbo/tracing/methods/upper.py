@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from accbo.tracing.methods.group import Wrong
-from accbo.tracing.parts import Checks, Constants, holds, normalised
+from accbo.tracing.parts import Checks, Constants, holds, normalised, projected
 from accbo.tracing.rows import Number, Rows, Vec
 
 Direction = Callable[[Rows], tuple[Vec, np.ndarray]]  # m and ‖m‖
@@ -86,6 +86,7 @@ def wrong_steps(direction: Direction, name: str, older: Direction) -> tuple[Wron
         ),
         Wrong("norm per block", _per_block(direction)),
         Wrong("norm that underflows", _stays(direction)),
+        Wrong("x projected", _on_ball(direction)),
     )
 
 
@@ -132,6 +133,17 @@ def _per_block(direction: Direction) -> Callable[[Rows, Constants], Checks]:
         close = np.abs(square - blocks) <= blocks * max(1e-9, 64 * np.sqrt(c["_d_x"]) * c["_u"])
         fits = holds(close, np.isfinite(square) & (norm > 0))
         return {"x": fits, "move": fits}
+
+    return judge
+
+
+def _on_ball(direction: Direction) -> Callable[[Rows, Constants], Checks]:
+    def judge(rows: Rows, c: Constants) -> Checks:
+        """The step, and then a ball."""
+        left, right = normalised_step(rows, c, direction, c["upper_step_size"])["x"]
+        on = projected(right, left)
+        move = rows.vec("move").size
+        return {"x": (left, on), "move": np.where(np.isnan(move), np.nan, 0.0)}
 
     return judge
 

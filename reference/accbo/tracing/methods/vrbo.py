@@ -8,15 +8,19 @@ import numpy as np
 
 from accbo.tracing.methods.group import Group, ways
 from accbo.tracing.methods.shared import (
+    GUARDS,
+    THRESHOLDS,
     direct_mistakes,
     factors_group,
     fresh_group,
+    on_ball,
     second_group,
     series_group,
+    shortened,
     start_group,
     uses_group,
 )
-from accbo.tracing.parts import Checks, Constants, estimate, holds, point, same_sample
+from accbo.tracing.parts import Checks, Constants, estimate, holds, point, same_sample, unit
 from accbo.tracing.rows import Rows, Vec
 
 _V = (
@@ -62,10 +66,15 @@ def clock(
     return checks
 
 
-def _starts(rows: Rows) -> tuple[Vec, Vec]:
+def _cut(v: Vec, norm: np.ndarray, clipped: Any) -> Vec:
+    return v if clipped is None else shortened(v, clipped[0], clipped[1], norm)
+
+
+def _starts(rows: Rows, clipped: Any = None) -> tuple[Vec, Vec]:
     """u and v at the beginning of an iteration: refreshed, or of the iteration before."""
     u, v = rows.vec("lower_momentum", -1), rows.vec("momentum", -1)
     fresh_u, fresh_v = rows.item("lower.gradient", 0), estimate(rows, "new")
+    fresh_v = _cut(fresh_v, rows.vec("new.h").size, clipped)
     return fresh_u.where(fresh_u.known, u), fresh_v.where(fresh_v.known, v)
 
 
@@ -80,9 +89,12 @@ def loop(
     plain: str = "",
     leak: bool = False,
     sign: float = 1.0,
+    clipped: Any = None,
 ) -> Checks:
     """Every quantity of the inner loop."""
-    u, v = _starts(rows)
+    u, v = _starts(rows, clipped)
+    if leak:
+        u = u.where(~rows.item("lower.gradient", 0).known, u + rows.vec("new.grad_y"))
     checks: Checks = {}
     x, y, x_next = rows.vec("x"), rows.vec("y"), rows.vec("x", 1)
     old, new = (x if sees else x_next, y), (x_next, y)
@@ -93,6 +105,8 @@ def loop(
         checks |= point(rows, f"{here}.new", *new) | point(rows, f"{here}.old", *old)
         g_new, g_old = (rows.item(f"{here}.lower.gradient", j) for j in (0, 1))
         h_new, h_old = (estimate(rows, f"{here}.{s}", sign=sign) for s in ("new", "old"))
+        h_new = _cut(h_new, rows.vec(f"{here}.new.h").size, clipped)
+        h_old = _cut(h_old, rows.vec(f"{here}.old.h").size, clipped)
         if leak:
             g_new = g_new + rows.vec(f"{here}.new.grad_y")
             g_old = g_old + rows.vec(f"{here}.old.grad_y")
@@ -117,11 +131,16 @@ def loop(
     return checks
 
 
-def step(rows: Rows, c: Constants, *, sign: float = 1.0) -> Checks:
+def step(
+    rows: Rows, c: Constants, *, sign: float = 1.0, clipped: Any = None, units: bool = False
+) -> Checks:
     """x_{k+1} = x_k − a v, with the v of this iteration's beginning."""
     v = rows.vec("momentum", -1)
     refreshed = estimate(rows, "new", sign=sign)
-    v = refreshed.where(refreshed.known, v)
+    v = _cut(refreshed, rows.vec("new.h").size, clipped).where(refreshed.known, v)
+    if units:
+        norm = rows.vec("new.h").size
+        v = unit(v, np.where(np.isnan(norm), v.size, norm))
     return {"x": (rows.vec("x", 1), rows.vec("x") - c["upper_step_size"] * v)} | point(
         rows, "new", rows.vec("x"), rows.vec("y")
     )
@@ -155,6 +174,8 @@ def _options(name: str) -> tuple[dict[str, Any], ...]:
     return tuple({name: one} for one in _EACH)
 
 
+_CLIPS = tuple({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS)
+
 VRBO = (
     start_group(None),
     Group(
@@ -163,6 +184,7 @@ VRBO = (
         clock,
         (
             *ways("no refresh", clock, {"never": True}),
+            *ways("never refreshes", clock, {"never": True}),
             *ways("period off by one", clock, *({"shift": s} for s in (1, -1)),
                   *({"longer": n} for n in (1, -1))),
             *ways("one inner step too few", clock, {"fewer": 1}),
@@ -189,7 +211,13 @@ VRBO = (
     series_group(sides, "h = ∇_x F − ∇²_xy G · (1/l) Σ_{q<Q} Π_{j≤q} (I − ∇²_yy G/l) · ∇_y F"),
     Group("h", "h = ∇_x F − ∇²_xy G · inverse", *direct_mistakes(sides)),
     Group("step", "x_{k+1} = x_k − a v", step,
-          tuple(ways("sign of the implicit term", step, {"sign": -1.0})),
+          (
+              *ways("sign of the implicit term", step, {"sign": -1.0}),
+              *ways("implicit term left out", step, {"sign": 0.0}),
+              *ways("hypergradient clipped", step, *_CLIPS),
+              *ways("x step normalised", step, {"units": True}),
+              on_ball("x projected", step, "x"),
+          ),
           {"x": "upper_step_size"}),
     Group(
         "inner loop",
@@ -203,6 +231,8 @@ VRBO = (
             *ways("no differences", loop, *_options("plain")),
             *ways("upper gradient leaks", loop, {"leak": True}),
             *ways("sign of the implicit term", loop, {"sign": -1.0}),
+            *ways("implicit term left out", loop, {"sign": 0.0}),
+            *ways("hypergradient clipped", loop, *_CLIPS),
         ),
         {"inner.0.step": "lower_step_size"},
     ),
