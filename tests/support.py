@@ -234,7 +234,7 @@ def replace_parts(monkeypatch: pytest.MonkeyPatch, cls: type, **changes: Any) ->
 
 
 def evidence(method: str, name: str) -> list[Any]:
-    """Some vectors: of the fast tier, the first and last that a fault fails, a run among them."""
+    """Some vectors: of the fast tier, and a few that a fault fails, a run among them."""
     from accbo.conformance.check import select
 
     vectors = select(algorithm=method)

@@ -23,8 +23,15 @@ from accbo.conformance.methods import Method
 from accbo.conformance.mistakes.changes import innermost, scoped
 from accbo.conformance.mistakes.mistake import EVERYWHERE, Fault, Scope
 from accbo.conformance.mistakes.momentum import RECURSIVE
-from accbo.conformance.observation import Observation, departs, departures, fits
-from accbo.conformance.replay import replaying
+from accbo.conformance.observation import (
+    Observation,
+    departs,
+    departures,
+    fits,
+    growth,
+    ratio,
+)
+from accbo.conformance.replay import replaying, tolerances
 from accbo.conformance.rules import by_elimination, single_precision
 from accbo.conformance.vector import Vector, convention
 
@@ -69,6 +76,27 @@ class Candidate(NamedTuple):
     def without(self, index: int) -> Candidate:
         """The others of its mistakes."""
         return self._replace(moves=(*self.moves[:index], *self.moves[index + 1 :]))
+
+
+class Effect(NamedTuple):
+    """What one mistake does to every shown quantity of some steps, as flags."""
+
+    changed: np.ndarray  # by it
+    right: np.ndarray  # whether what was shown is
+    fit: np.ndarray  # whether what was shown is what it makes
+
+    def may_go_with(self, other: Effect) -> bool:
+        """Whether both together may have made what was shown.
+
+        What neither changes is right; what one changes, it alone has made.
+        """
+        alone, neither = self.changed & ~other.changed, ~self.changed & ~other.changed
+        alone_other = other.changed & ~self.changed
+        return bool(
+            np.all(self.right[neither])
+            and np.all(self.fit[alone])
+            and np.all(other.fit[alone_other])
+        )
 
 
 class Named(NamedTuple):
@@ -154,6 +182,13 @@ class Search:
             for name, fault in self.faults.items()
         }
         self.typical = algorithms[0]
+        single = [one for one in self.steps if one.mode == "step" and one.states]
+        right = [one for one in single if not fails(one)]
+        wrong = [one for one in single if fails(one)]
+        self.looked_at = [
+            *wrong[:: max(1, len(wrong) // 4)][:4],
+            *right[:: max(1, len(right) // 2)][:2],
+        ]
         self.order = list(method.faults)
 
     def named(self, size: int, conventions: Mapping[str, Convention]) -> Named | None:
@@ -226,10 +261,47 @@ class Search:
             for name, fault in self.faults.items():
                 yield from ((Move(fault, way),) for way in range(self.counts[name]))
             return
-        for first, second in itertools.permutations(self.faults, 2):
-            tried = (range(min(PAIRS_PER_FAULT, self.counts[name])) for name in (first, second))
-            for one, other in itertools.product(*tried):
-                yield Move(self.faults[first], one), Move(self.faults[second], other)
+        tried = [
+            Move(fault, way)
+            for name, fault in self.faults.items()
+            for way in range(min(PAIRS_PER_FAULT, self.counts[name]))
+        ]
+        effects = [self._effect(move) for move in tried]
+        for (one, its), (other, others) in itertools.permutations(
+            zip(tried, effects, strict=True), 2
+        ):
+            if one.fault.name != other.fault.name and its.may_go_with(others):
+                yield one, other
+
+    def _effect(self, move: Move) -> Effect:
+        """What ``move`` alone does to a few single steps, wrong ones and right ones."""
+        changed, right, fit = [], [], []
+        for one in self.looked_at:
+            got, plain = one.states[0], next(_replayed(Candidate(()), one))
+            made = self._made(move, one)
+            for name, value in got.items():
+                unknown = made is None
+                changed.append(
+                    unknown or not np.array_equal(made[name], plain[name], equal_nan=True)
+                )
+                right.append(not any(departs(d) and d.quantity == name for d in departures(one)))
+                allowed = tolerances(one.vector, one.mode)[0][name]
+                fit.append(unknown or self._agrees(value, made[name], plain[name], allowed))
+        return Effect(np.array(changed, bool), np.array(right, bool), np.array(fit, bool))
+
+    def _made(self, move: Move, one: Observation) -> Any:
+        """The state that ``move`` alone makes; None where it remembers, draws or does not apply."""
+        try:
+            algorithms = Candidate((move,)).algorithms(one.vector.algorithm)
+            if len(algorithms) > 1 or getattr(algorithms[0], "remembers", False):
+                return None
+            return next(_replayed(Candidate((move,)), one))
+        except (ValueError, IndexError, ArithmeticError, KeyError):
+            return None
+
+    @staticmethod
+    def _agrees(got: Any, made: Any, plain: Any, allowed: Any) -> bool:
+        return ratio(got, made, allowed * growth(made, plain)) <= CLOSE
 
     def _scopes(self, move: Move) -> list[Scope]:
         """The phases beside the iterations that a mistake may be made in."""
@@ -339,15 +411,18 @@ def _replayed(
 
 
 def _chosen_freely(candidate: Candidate, observations: Sequence[Observation]) -> bool:
-    """Whether what may choose has chosen at least two ways; true of what has no choice."""
-    chosen: list[int] = []
+    """Whether what may choose among so many has chosen two of them; true of what has no choice."""
+    chosen: dict[int, set[int]] = {}
     for one in observations:
-        if len(candidate.algorithms(one.vector.algorithm)) == 1:
+        count = len(candidate.algorithms(one.vector.algorithm))
+        if count == 1:
             continue
-        list(_replayed(candidate, one, chosen=chosen))
-        if len(set(chosen)) > 1:
+        made: list[int] = []
+        list(_replayed(candidate, one, chosen=made))
+        chosen.setdefault(count, set()).update(made)
+        if len(chosen[count]) > 1:
             return True
-    return not chosen
+    return not any(chosen.values())
 
 
 def _error(candidate: Candidate, observation: Observation) -> float:

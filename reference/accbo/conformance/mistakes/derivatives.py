@@ -174,7 +174,7 @@ class NoCross(Wrapped):
 # --- clipped ------------------------------------------------------------------------------------
 
 GUARD = 1e-6  # clip_grad_norm_ of PyTorch multiplies by c/(‖g‖ + 1e-6)
-THRESHOLDS = (1.0, 10.0, 5.0, 100.0, 0.5, 2.0, 0.1)
+THRESHOLDS = (1.0, 10.0, 5.0)  # the others are read off the numbers
 
 
 def shortened(g: Array, threshold: float, guard: float) -> Array:
@@ -207,7 +207,7 @@ def _short_lower(threshold: float, guard: float) -> Change:
 
 
 _GUARDS = (0.0, GUARD)
-DECAYS = (1e-4, 5e-4, 1e-3, 1e-5, 1e-2, 0.1)
+DECAYS = (1e-4, 5e-4, 1e-2)  # the others are read off the numbers
 
 MISTAKES = (
     Mistake(

@@ -64,7 +64,7 @@ def _bfloat16(value: float) -> float:
 # --- a default that takes the place of 0 ----------------------------------------------------------
 
 MAY_BE_ZERO = ("momentum", "lower_momentum", "lower_averaging", "upper_averaging")
-DEFAULTS = (0.9, 0.5, 0.99, 0.95, 0.1, 0.999, 1.0)
+DEFAULTS = (0.9, 0.5, 0.99)
 
 
 def or_default(name: str, default: float) -> Change:
