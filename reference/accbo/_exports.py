@@ -41,6 +41,7 @@ from accbo.divergence import DivergenceWarning
 from accbo.problem import BilevelProblem, Constants, Noise
 from accbo.run import Interrupted, NonFiniteError, Result, run
 from accbo.sampling import Replay, Start, Tape
+from accbo.tasks.own import OwnTask as Task
 
 __all__ = [
     "BOREP",
@@ -82,6 +83,7 @@ __all__ = [
     "TTSASample",
     "TTSAState",
     "Tape",
+    "Task",
     "VRBOBatch",
     "VRBOSample",
     "VRBOState",

@@ -47,6 +47,10 @@ COMMANDS = {
     ),
     "audit": Command("does the theory apply to a problem?", "accbo.auditing.commands:fill"),
     "run": Command("compare methods on a task at equal oracle calls", f"{TASKS}:fill_run"),
+    "compare": Command(
+        "all methods on a task of your own, at equal oracle calls and at equal seconds",
+        "accbo.tasks.own_commands:fill",
+    ),
     "list": Command("list the tasks and the methods", f"{TASKS}:fill_list"),
     "data": Command("fetch the real data of the tasks, or list them", "accbo.data_commands:fill"),
     "bench": Command("time a step, and other measurements; from a clone", "accbo.cli:fill_bench"),

@@ -19,6 +19,7 @@ from accbo._pieces.kept import Kept
 from accbo._pieces.workers import WorkerError
 from accbo.tasks import pictures, summary
 from accbo.tasks.methods import METHODS
+from accbo.tasks.own import OWN
 from accbo.tasks.registry import TASKS, task_named
 from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, kept_runs, references_of
 from accbo.tasks.task import Task, TaskError
@@ -36,6 +37,15 @@ def fill_run(parser: argparse.ArgumentParser) -> None:
         "task", nargs="+", metavar="TASK", help="one or more of accbo list, or all of them: all"
     )
     parser.add_argument(
+        "--backend", default="numpy", metavar="NAME", help=f"{', '.join(BACKENDS)}; default numpy"
+    )
+    add_options(parser)
+    parser.set_defaults(run=_run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every comparison."""
+    parser.add_argument(
         "--algorithm",
         nargs="+",
         action="extend",
@@ -44,9 +54,6 @@ def fill_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--budget", type=_count, metavar="CALLS", help="oracle calls of a run")
     parser.add_argument("--seeds", type=_count, default=5, metavar="N", help="default %(default)s")
-    parser.add_argument(
-        "--backend", default="numpy", metavar="NAME", help=f"{', '.join(BACKENDS)}; default numpy"
-    )
     parser.add_argument("--jobs", type=_count, default=2, metavar="N", help="default %(default)s")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write everything as JSON, several tasks by name"
@@ -64,7 +71,6 @@ def fill_run(parser: argparse.ArgumentParser) -> None:
         help="each picture as PDF, SVG, PNG and CSV, several tasks in a folder each",
     )
     parser.add_argument("--resume", action="store_true", help="go on from a run that was stopped")
-    parser.set_defaults(run=_run)
 
 
 def fill_list(parser: argparse.ArgumentParser) -> None:
@@ -88,14 +94,19 @@ def _run(options: argparse.Namespace) -> Answer:
     names = list(TASKS) if options.task == ["all"] else dict.fromkeys(options.task)
     tasks = [task_named(name) for name in names]
     chosen = options.algorithm or METHODS
-    methods = tuple(dict.fromkeys(_known("method", name, METHODS) for name in chosen))
-    array_of(_known("backend", options.backend, BACKENDS))
-    _check_outputs(options, tasks)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: one core each
+    methods = tuple(dict.fromkeys(known("method", name, METHODS) for name in chosen))
+    array_of(known("backend", options.backend, BACKENDS))
     plans = [
         Plan(task.name, methods, options.budget or task.budget, options.seeds, options.backend)
         for task in tasks
     ]
+    return run_plans(options, tasks, plans)
+
+
+def run_plans(options: argparse.Namespace, tasks: Sequence[Task], plans: Sequence[Plan]) -> Answer:
+    """Compare by ``plans``, one a task, and print, write and keep what ``options`` ask for."""
+    _check_outputs(options, tasks)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: one core each
     with contextlib.ExitStack() as stack:
         kept = [_opened(stack, plan, options.resume) for plan in plans]
         answer = _run_all(options, tasks, plans, kept)
@@ -181,7 +192,7 @@ def _code(outcome: Outcome) -> int:
     return OK if all(map(summary.finished, outcome.finals.values())) else DIVERGED
 
 
-def _known(kind: str, name: str, names: Iterable[str]) -> str:
+def known(kind: str, name: str, names: Iterable[str]) -> str:
     """``name`` if it is one of ``names``; raises ``TaskError`` with the nearest otherwise."""
     known = list(names)
     if name not in known:
@@ -208,6 +219,8 @@ def _check_writable(folder: Path, what: Path) -> None:
 
 def _command(options: argparse.Namespace, plan: Plan) -> str:
     chosen = f" --algorithm {' '.join(plan.methods)}" if options.algorithm else ""
-    backend = "" if plan.backend == "numpy" else f" --backend {plan.backend}"
     size = f"--budget {plan.budget} --seeds {plan.seeds}"
+    if plan.backend == OWN:
+        return f"accbo compare {plan.task}{chosen} {size}"
+    backend = "" if plan.backend == "numpy" else f" --backend {plan.backend}"
     return f"accbo run {plan.task}{chosen} {size}{backend}"

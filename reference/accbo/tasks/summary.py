@@ -59,12 +59,41 @@ def table(
             f"{method:9}{cells}{good[0].steps:>12}{seconds:>9.2f}  "
             f"{trial.path:g}, {trial.lower:g}{lost}"
         )
+    seconds, scores = at_equal_seconds(outcome)
+    if len(scores) > 1:
+        score = instance_of(outcome.plan.task, 0).score
+        lines.append(f"at equal seconds, {seconds:.3g} a run, the best {score} until then:")
+        for method, best in scores.items():
+            mean, half = interval(best)
+            lines.append(f"{method:9}{f'{mean:.4f} ± {half:.4f}':>26}")
     for name, values in references.items():
         mean, half = interval(values)
         lines.append(f"{mean:.4f} ± {half:.4f}  {name}")
     lines.append("best hyper-parameters, on seed 1:")
     best = ((method, words(chosen)) for method, chosen in settings(outcome).items())
     return "\n".join([*lines, listed(best, 10, width)])
+
+
+def at_equal_seconds(outcome: Outcome) -> tuple[float, dict[str, list[float]]]:
+    """The seconds in which the fastest method spent its calls, and every method's best scores then.
+
+    Of every seed's run: the highest validation score at the points of the curve until then, or at
+    its first point where that comes later.
+    """
+    good = {
+        method: [curve for curve in finished(curves) if curve.seconds]
+        for method, curves in outcome.finals.items()
+    }
+    means = [np.mean([c.seconds[-1] for c in curves]) for curves in good.values() if curves]
+    if not means:
+        return math.nan, {}
+    score, common = instance_of(outcome.plan.task, 0).score, float(min(means))
+
+    def best(curve: Curve) -> float:
+        until = max(1, sum(second <= common * (1 + 1e-9) for second in curve.seconds))
+        return max(curve.measures[score][:until])
+
+    return common, {m: [best(curve) for curve in curves] for m, curves in good.items() if curves}
 
 
 def settings(outcome: Outcome) -> dict[str, dict[str, Any]]:
@@ -92,7 +121,7 @@ def words(chosen: Mapping[str, Any]) -> str:
 
 def document(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """The comparison as JSON values."""
-    made = settings(outcome)
+    made, (seconds, scores) = settings(outcome), at_equal_seconds(outcome)
     return {
         "format": FORMAT,
         "task": outcome.plan.task,
@@ -100,6 +129,7 @@ def document(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> dic
         "seeds": outcome.plan.seeds,
         "backend": outcome.plan.backend,
         "references": {name: list(values) for name, values in references.items()},
+        "equal_seconds": {"seconds": seconds if scores else None, "scores": scores},
         "methods": {
             method: {
                 "trial": GRID[outcome.chosen[method]]._asdict(),

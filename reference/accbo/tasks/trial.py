@@ -110,13 +110,15 @@ def train(
 ) -> Curve:
     """Run ``name``; ``test`` reads the test set at the best point of the curve.
 
-    The run is made of arrays such as ``like``, by default NumPy's; it is judged on the host.
+    The run is made of arrays such as ``like``, by default the instance's own; it is judged on the
+    host.
     """
     steps = steps_for(name, instance, budget)
     algorithm = build(name, instance, trial, steps, first_gradient(instance))
     every = max(1, steps // POINTS)
-    like = instance.x if like is None else like
-    problem, x, y = (move(part, like) for part in (instance.problem, instance.x, instance.y))
+    problem, x, y = instance.problem, instance.x, instance.y
+    if like is not None:
+        problem, x, y = (move(part, like) for part in (problem, x, y))
     started = time.perf_counter()
     try:
         result = run(
@@ -127,7 +129,7 @@ def train(
             steps=steps,
             noise=Tape(seed),
             warm_start=WARM_START,
-            record={"x": lambda state: state.x, "y": _lower},
+            record={"x": _upper, "y": _lower},
             every=every,
             progress=False,
         )
@@ -174,6 +176,10 @@ def _not_finite(measures: Mapping[str, list[float]]) -> str:
         if not np.all(np.isfinite(values)):
             return f"{name} is not finite"
     return ""
+
+
+def _upper(state: Any) -> Any:
+    return state.x
 
 
 def _lower(state: Any) -> Any:
