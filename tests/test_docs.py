@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_a_notebook_runs_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a target of this folder is imported by name
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in _blocks(f"notebooks/{page.name}", "python"):
         exec(compile(block, str(page), "exec"), names)

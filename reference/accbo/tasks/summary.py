@@ -70,8 +70,8 @@ def table(
         mean, half = interval(values)
         lines.append(f"{mean:.4f} ± {half:.4f}  {name}")
     lines.append("best hyper-parameters, on seed 1:")
-    best = ((method, words(chosen)) for method, chosen in settings(outcome).items())
-    return "\n".join([*lines, listed(best, 10, width)])
+    chosen = ((method, words(values)) for method, values in settings(outcome).items())
+    return "\n".join([*lines, listed(chosen, 10, width)])
 
 
 def at_equal_seconds(outcome: Outcome) -> tuple[float, dict[str, list[float]]]:

@@ -290,7 +290,8 @@ def projected(made: Vec, logged: Vec) -> Vec:
     on = logged.size >= radius * (1 - 1e-3)
     with np.errstate(all="ignore"):
         ratio = (logged.p * made.p).sum(axis=1) / (made.p * made.p).sum(axis=1)
-    return (made * ratio).where(on & (ratio > 0) & (ratio < 1), made)
+    inside: Vec = (made * ratio).where(on & (ratio > 0) & (ratio < 1), made)
+    return inside
 
 
 # --- samples --------------------------------------------------------------------------------------

@@ -265,7 +265,9 @@ def series_group(
 
     def last(scaled: bool) -> Any:
         def judged(rows: Rows, c: Constants) -> Checks:
-            return chain(last_only=True, outside=1.0 if scaled else scale(c))(rows, c)
+            made = chain(last_only=True, outside=1.0 if scaled else scale(c))
+            found: Checks = made(rows, c)
+            return found
 
         return judged
 
