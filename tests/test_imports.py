@@ -61,6 +61,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("upper", 2),
     ("counting", 3),
     ("divergence", 3),
+    ("optax", 0),
     ("problems._lower", 3),
     ("problems", 6),
     ("problems.from_objectives", 3),

@@ -14,7 +14,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from accbo._ahead import each, spare_core
-from accbo._arrays import Array, at_precision, is_jax, map_arrays, namespace, row, rows
+from accbo._arrays import (
+    Array,
+    at_precision,
+    is_jax,
+    map_arrays,
+    namespace,
+    row,
+    rows,
+    to_host,
+)
 from accbo.divergence import divergence, warn_of_divergence
 from accbo.problem import BilevelProblem
 from accbo.run_checkpoint import Kept, RunCheckpoint, describe
@@ -50,6 +59,27 @@ class Result:
         """What the method takes for y*(x), the average where it keeps one; shaped as x is."""
         found = getattr(self.state, "y_average", self.state.y)
         return _shaped(self.problem, "y_form", found)
+
+    def to_dataframe(self) -> Any:
+        """The records as a pandas ``DataFrame``, a row for each of ``iterations``.
+
+        A record of numbers is a column of its name, one of arrays a column for each entry, named
+        ``x[0]`` or ``x[2, 0]`` (replicates first). Raises ``ImportError`` without pandas.
+        """
+        try:
+            from pandas import DataFrame, Index
+        except ImportError as error:
+            raise ImportError(
+                f"to_dataframe makes a pandas DataFrame, and pandas cannot be imported ({error}); "
+                "pip install pandas"
+            ) from None
+        columns: dict[str, np.ndarray] = {}
+        for name, values in self.records.items():
+            host = to_host(values)
+            for entry in np.ndindex(host.shape[1:]):
+                shown = f"{name}[{', '.join(map(str, entry))}]" if entry else name
+                columns[shown] = host[(slice(None), *entry)]
+        return DataFrame(columns, index=Index(self.iterations, name="iteration"))
 
 
 def _shaped(problem: Any, name: str, flat: Array) -> Any:
@@ -135,7 +165,7 @@ def run(
         counts = {"steps": steps, "warm_start": warm_start, "first": first, "every": every}
         settings = describe(algorithm, problem, x, y, source, record=list(record), **counts)
         kept = RunCheckpoint(Path(checkpoint), settings, checkpoint_seconds)
-    from tqdm import tqdm  # late: a quarter of the package's own start
+    from tqdm.auto import tqdm  # late: a quarter of the package's own start
 
     bar = tqdm(
         total=steps,

@@ -137,7 +137,7 @@ def _audit(
         raise ValueError(f"x must be one point of shape (d_x,), got {tuple(x.shape)}")
     start = to_host(x).astype(float), to_host(y).astype(float)
     oracle = Oracle(problem, x, seed, samples, time_limit)
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     hidden = None if progress is None else not progress
     with tqdm(total=PARTS, unit="part", leave=False, delay=2, disable=hidden) as bar:

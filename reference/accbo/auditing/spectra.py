@@ -27,7 +27,7 @@ class Spectrum(NamedTuple):
 
 
 class Lower(NamedTuple):
-    """λ_min and λ_max of ∇²_yy g at one point, and a unit eigenvector of λ_min, ``(d_y,)``."""
+    """λ_min and λ_max of ∇²_yy G at one point, and a unit eigenvector of λ_min, ``(d_y,)``."""
 
     smallest: float
     largest: float
@@ -47,10 +47,10 @@ def spectrum(oracle: Oracle, point: Point, sample: Draws | None, normals: Normal
     )
 
 
-def lower_end(oracle: Oracle, point: Point, normals: Normals) -> Lower:
-    """The lower end of the spectrum of the mean; NaN where a product is not finite."""
-    basis = _basis(oracle, point, None, normals)
-    return end_of(products(oracle, "hvp_lower", point, basis, None, finite=False), basis)
+def lower_end(oracle: Oracle, point: Point, normals: Normals, sample: Draws | None = None) -> Lower:
+    """Of a realisation or (None) of the mean; NaN where a product is not finite."""
+    basis = _basis(oracle, point, sample, normals)
+    return end_of(products(oracle, "hvp_lower", point, basis, sample, finite=False), basis)
 
 
 def end_of(hessian: np.ndarray, basis: np.ndarray) -> Lower:

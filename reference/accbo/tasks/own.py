@@ -20,7 +20,7 @@ from accbo._arrays import Array, asarray, is_array, to_host
 from accbo._blame import defined, described
 from accbo._foreign import ForeignError, foreign, read
 from accbo.auditing.oracle import AuditError, Oracle
-from accbo.auditing.spectra import spectrum
+from accbo.auditing.spectra import lower_end
 from accbo.conformance.target import load_target, space_of
 from accbo.sampling import probe_normals
 from accbo.tasks.blocks import Blocks
@@ -28,7 +28,7 @@ from accbo.tasks.methods import METHODS
 from accbo.tasks.task import Instance, Measure, Task, TaskError
 from accbo.validation import check_problem
 
-DRAWS = 8  # realisations whose curvature is looked at
+DRAWS = 4  # realisations whose curvature is looked at
 SPARE = 1.5  # of the largest curvature seen: beyond the start there may be more
 STEPS = 50  # of the lower level, towards y*(x) at the start
 CONDITION = 50.0  # that stands in where the lower level is not strongly convex at the start
@@ -254,9 +254,9 @@ def _measured(target: str) -> _Sizes:
     try:
         oracle.learn_expectations(*at)
         draws = oracle.draw("lower", DRAWS, stream=10)
-        mean = spectrum(oracle, at, None, normals)
+        mean = lower_end(oracle, at, normals)
         drawn = [
-            spectrum(oracle, at, {k: leaf[i] for k, leaf in draws.items()}, normals)
+            lower_end(oracle, at, normals, {k: leaf[i] for k, leaf in draws.items()})
             for i in range(DRAWS)
         ]
         largest = SPARE * max(each.largest for each in (mean, *drawn))
