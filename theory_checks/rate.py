@@ -210,9 +210,11 @@ def pieces(settings: Settings) -> list[Piece]:
 
 
 def _arms(settings: Settings) -> dict[str, Arm]:
-    """Under a fault AccBO's runs alone: its rivals are none of the fault's business."""
-    mine = (ACCBO, *OTHERWISE)
-    return ARMS if settings.fault is None else {name: ARMS[name] for name in mine}
+    """Under a fault AccBO's own runs alone: its rivals are none of the fault's business.
+
+    Nor are the other conventions: ``own_path`` sees a fault in any one of them.
+    """
+    return ARMS if settings.fault is None else {ACCBO: ARMS[ACCBO]}
 
 
 def _own(settings: Settings) -> bool:
@@ -250,7 +252,7 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
     epsilon = 2.0**-power
     problem = instance(epsilon, _noise(settings, arm))
     schedule = _schedule(arm, problem)
-    if name in (ACCBO, *OTHERWISE):
+    if name == ACCBO:
         algorithm = settings.apply_fault(schedule.algorithm)
         schedule = dataclasses.replace(schedule, algorithm=algorithm)
     outcome, curves = reach(
@@ -389,6 +391,7 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
     found += [
         _reach_row(f"R1 μ, {name}, ε = 2^−{k:g}", outcomes[name, k])
         for name in OTHERWISE
+        if name in _arms(settings)
         for k in _powers(settings, name)
     ]
     order, error = _exponent(settings, ACCBO, outcomes)
