@@ -54,7 +54,8 @@ def catalogue(path: Path) -> dict[str, Any]:
 
     answer = {}
     for name in METHODS:
-        answer[f"{name}, d = 1000, float64"] = _seen(name, 1000, "float64", path)
+        seen = answer[f"{name}, d = 1000, float64"] = _seen(name, 1000, "float64", path)
+        print(name, seen, flush=True)
     answer["AccBO, d = 1000000, float32"] = _seen("AccBO", 10**6, "float32", path)
     return answer
 
@@ -179,7 +180,7 @@ def _read(path: Path) -> dict[str, Any]:
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
-        "first line": ended.stdout.splitlines()[0] if ended.stdout else ended.stderr,
+        "says": (ended.stdout or ended.stderr).splitlines()[0].rpartition(": ")[2],
         "bytes": path.stat().st_size,
         "exit code": ended.returncode,
         "processor seconds": round(cpu, 2),

@@ -34,7 +34,8 @@ UNNAMED = {
                 "conjugate gradients for the series", "lower gradient clipped"},
     "BOREP": {"one inner step too few", "upper gradient leaks", "momentum clamped"},
     "VRBO": {"different batch at the two points", "no differences", "one term too many",
-             "conjugate gradients for the series", "upper gradient leaks", "y projected"},
+             "conjugate gradients for the series", "upper gradient leaks", "y projected",
+             "hypergradient clipped"},
 }  # fmt: skip
 # nothing is seen: a finite sum whose iterates stay inside, products that the problem never made
 UNSEEN = {
