@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks traces", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="one that is there, to read")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
@@ -36,7 +37,11 @@ def main(arguments: list[str]) -> int:
     found: dict[str, Any] = {"environment": environment.describe()}
     with tempfile.TemporaryDirectory() as folder:
         for part in options.parts or PARTS:
-            found[part] = globals()[part](Path(folder) / "run.jsonl")
+            path = Path(folder) / "run.jsonl"
+            if part == "reading" and options.trace is not None:
+                found[part] = _read(options.trace)
+            else:
+                found[part] = globals()[part](path)
             print(part, json.dumps(found[part], ensure_ascii=False, indent=1), flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
@@ -49,7 +54,8 @@ def catalogue(path: Path) -> dict[str, Any]:
 
     answer = {}
     for name in METHODS:
-        answer[f"{name}, d = 1000, float64"] = _seen(name, 1000, "float64", path)
+        seen = answer[f"{name}, d = 1000, float64"] = _seen(name, 1000, "float64", path)
+        print(name, seen, flush=True)
     answer["AccBO, d = 1000000, float32"] = _seen("AccBO", 10**6, "float32", path)
     return answer
 
@@ -163,6 +169,10 @@ def reading(path: Path, steps: int = 10**5) -> dict[str, Any]:
     from benchmarks.trace_cases import right, write
 
     write(right("AccBO", 8, steps=steps), path)
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     command = [sys.executable, "-m", "accbo.cli", "trace", "verify", str(path)]
@@ -170,7 +180,7 @@ def reading(path: Path, steps: int = 10**5) -> dict[str, Any]:
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
-        "iterations": steps,
+        "says": (ended.stdout or ended.stderr).splitlines()[0].rpartition(": ")[2],
         "bytes": path.stat().st_size,
         "exit code": ended.returncode,
         "processor seconds": round(cpu, 2),
