@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import io
 import sys
 import tokenize
@@ -205,12 +205,22 @@ def test_jax_compiles_once_for_two_problems_of_the_same_functions() -> None:
 # --- the examples -----------------------------------------------------------------------------
 
 
+def imported(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An example, which does not stay among the modules."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, example)
+    spec.loader.exec_module(example)
+    return example
+
+
 @pytest.mark.parametrize("name", ["own_problem_jax", "own_problem_torch"])
 def test_the_examples_find_the_minimiser(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is quadratic: y* = Mx, and the best labels solve a linear system."""
     need(name.rpartition("_")[2])
-    monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
-    example = importlib.import_module(name)
+    example = imported(name, monkeypatch)
     a, b, t = (np.asarray(part) for part in (example.points, example.features, example.measured))
     response = b @ np.linalg.solve(a.T @ a / len(a) + np.eye(3), a.T / len(a))
     hessian = response.T @ response / len(b) + 0.1 * np.eye(len(a))

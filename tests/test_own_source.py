@@ -10,6 +10,8 @@ import pytest
 
 from accbo.conformance import target
 from accbo.conformance.target import source_of
+from accbo.tasks.own import OWN
+from accbo.tasks.sweep import Plan
 from theory_checks import __main__ as command
 from theory_checks import neumann_bias
 
@@ -85,3 +87,14 @@ def test_a_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             del sys.modules[name]
         target._source_of_module.cache_clear()
     assert found[0] != found[1]
+
+
+def test_a_task_of_ones_own_is_another_with_another_file_beside(folder: Path) -> None:
+    def digest() -> str:
+        again(folder)
+        return Plan("own.py:fault", ("SLIP",), 400, 1, OWN).digest
+
+    first = digest()
+    assert digest() == first
+    edit(folder / "beside.py", BESIDE + "\n\nMORE = 1\n")
+    assert digest() != first

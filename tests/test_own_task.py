@@ -181,3 +181,7 @@ def test_a_budget_that_is_too_small(file: str, capsys: pytest.CaptureFixture[str
     assert "mine.py, line" in said
     assert compared("toy", "--algorithm", "AccBO") == 2
     assert "expected FILE.py:NAME" in capsys.readouterr().err
+
+
+def test_the_method_that_needs_a_finite_sum_is_one() -> None:
+    assert own.FINITE_SUM in METHODS

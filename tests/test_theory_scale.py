@@ -178,6 +178,7 @@ SECONDS = "seconds spent"
 MISFITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a NaN": (lambda a: a.update({"draws": np.full(3, np.nan)}), "draws holds a NaN"),
     "an infinity": (lambda a: a.update({"draws": np.array(np.inf)}), "draws holds a NaN"),
+    "single precision": (lambda a: a.update({"draws": a["draws"].astype("f4")}), "dtype float32"),
     "no time": (lambda a: a.pop(SECONDS), "KeyError"),
     "times": (lambda a: a.update({SECONDS: np.ones(2)}), "is no time"),
     "a time before": (lambda a: a.update({SECONDS: np.array(-1.0)}), "is no time"),

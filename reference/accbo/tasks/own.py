@@ -8,7 +8,6 @@ left out, with the reason.
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from accbo.auditing.spectra import lower_end
 from accbo.conformance.target import load_target, space_of
 from accbo.sampling import probe_normals
 from accbo.tasks.blocks import Blocks
-from accbo.tasks.methods import METHODS
 from accbo.tasks.task import Instance, Measure, Task, TaskError
 from accbo.validation import check_problem
 
@@ -95,15 +93,6 @@ def place_of(target: str) -> str:
     factory = load_target(target)
     with space_of(factory)():
         return defined(factory, type(factory), _loaded(target).validate)
-
-
-def source(target: str) -> str:
-    """A digest of the file that a target names: a run of another text is another run."""
-    path = target.rpartition(":")[0]
-    if not path.endswith(".py"):
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
 # --- loading ----------------------------------------------------------------------------------
@@ -282,6 +271,3 @@ def _gradient(oracle: Oracle, at: tuple[np.ndarray, np.ndarray], largest: float)
         z = z - (oracle.mean("hvp_lower", x, y, z) - v) / largest
     slope = oracle.mean("grad_x_upper", x, y) - oracle.mean("cross_lower", x, y, z)
     return float(np.linalg.norm(slope))
-
-
-assert FINITE_SUM in METHODS

@@ -24,8 +24,9 @@ from accbo._pieces.engine import carried_out
 from accbo._pieces.kept import Kept, Work, cache_folder
 from accbo._pieces.versions import accbo_version
 from accbo.conformance.namespaces import like
+from accbo.conformance.target import source_of
 from accbo.tasks.methods import GRID
-from accbo.tasks.own import OWN, place_of, source
+from accbo.tasks.own import OWN, place_of
 from accbo.tasks.registry import task_named
 from accbo.tasks.task import Instance, TaskError
 from accbo.tasks.trial import Curve, check_curve, steps_for, train
@@ -54,7 +55,7 @@ class Plan:
     def given(self) -> dict[str, Any]:
         """Everything that decides the numbers, as JSON values."""
         grid = [trial._asdict() for trial in GRID]
-        own = {"source": source(self.task)} if self.backend == OWN else {}
+        own = {"source": source_of(self.task)} if self.backend == OWN else {}
         return {"accbo": accbo_version(), "format": FORMAT, **asdict(self), "grid": grid, **own}
 
 
