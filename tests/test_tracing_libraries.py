@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from accbo.tracing import Recorder, verify
+from accbo.tracing.projection import Projector
 from tests.backends import need
 
 CONSTANTS = {"momentum": 0.75, "upper_step_size": 0.0625}
@@ -47,6 +48,19 @@ def test_an_lstm_in_pytorch(dtype: str, tmp_path: Path) -> None:
         assert found.departures == []
     missed = {wrong for wrong in MISTAKES if wrong not in verdict(wrong).names}
     assert missed == BELOW_ROUNDING[dtype]
+
+
+def test_what_is_no_view_for_numpy_is_projected_where_it_is() -> None:
+    """The way of a device, in bfloat16 on the CPU, against NumPy's."""
+    need("torch")
+    import torch
+
+    leaves = [torch.arange(3000.0).to(torch.bfloat16), torch.ones(2, 5, dtype=torch.bfloat16)]
+    projector = Projector(0, "x", (3000, 10), 2)
+    there = projector(leaves)
+    here = projector([leaf.float().numpy() for leaf in leaves])
+    assert isinstance(there, torch.Tensor)
+    assert np.allclose(there.numpy(), here, rtol=1e-13)
 
 
 # --- JAX ------------------------------------------------------------------------------------------
