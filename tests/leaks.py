@@ -20,8 +20,8 @@ import pytest
 ROOT = str(Path(__file__).parents[1])
 OURS = ("tests", "property_tests", "accbo", "theory_checks", "benchmarks", "conftest")
 INSTALLED = tuple({sys.prefix, sys.base_prefix, *(p for p in sys.path if "site-packages" in p)})
-OF_CYTHON = ("_cython_", "cython_runtime")  # which have no file
-PACKAGES_OWN = ("PYTEST_", "TF_", "TPU_", "XLA_", "KMP_", "CUDA_")  # set by what is imported
+NO_FILE = ("_cython_", "cython_runtime", "_remote_module_non_scriptable")  # Cython's, PyTorch's
+PACKAGES_OWN = ("PYTEST_", "TF_", "TPU_", "XLA_", "KMP_", "CUDA_", "TORCH")  # set by what is imported
 DIGITS = (15, 50)  # mpmath's own, and those of the tests' 50-digit backend
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGALRM") if hasattr(signal, name)]
 
@@ -51,7 +51,7 @@ def _strange(name: str) -> bool:
     top = name.partition(".")[0]
     if top in OURS or top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return False
-    if name.startswith(OF_CYTHON):
+    if name.startswith(NO_FILE):
         return False
     stored = getattr(sys.modules.get(top), "__dict__", {})
     places = [stored.get("__file__"), *(stored.get("__path__") or ())]

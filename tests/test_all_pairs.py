@@ -19,7 +19,7 @@ import pytest
 
 from accbo import algorithms, problems
 from accbo._arrays import map_arrays, named_leaves
-from accbo.problems import FromObjectives, from_objectives, plateau
+from accbo.problems import FromObjectives, Nested, from_objectives, plateau
 from accbo.run import _Scan
 from tests.backends import Backend, need
 from tests.support import LOWER, SPECTRUM, U64, Case, condition, fields, stored
@@ -195,5 +195,5 @@ def test_every_algorithm_and_every_problem_is_here() -> None:
     made = {type(algorithm) for algorithm in ALGORITHMS.values()}
     assert made == {one for one in public if hasattr(one, "step")}
     public = {getattr(problems, name) for name in problems.__all__}
-    made = {type(host(kind)) for kind in PROBLEMS} | {FromObjectives}
+    made = {type(host(kind)) for kind in PROBLEMS} | {FromObjectives, Nested}
     assert made == {one for one in public if hasattr(one, "hvp_lower")}

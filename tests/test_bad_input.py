@@ -288,10 +288,10 @@ def test_a_sample_that_does_not_fit() -> None:
     message = "sample.cross lacks the fields ['coupling']; it has []"
     refused(PLAIN, ValueError, message, **starting_with(lacking))
 
-    message = "the algorithm takes a AccBOSample, got a tuple"
+    message = "the algorithm takes a NeumannSample, got a tuple"
     refused(PLAIN, ValueError, message, **starting_with(tuple(good)))
 
-    message = "the algorithm takes a Start, got a AccBOSample"
+    message = "the algorithm takes a Start, got a NeumannSample"
     refused(PLAIN, ValueError, message, noise=Replay(good, replay.steps))
 
     message = "sample.warm_start['additive'] has shape (3, 3); the algorithm takes (2,) +"

@@ -48,6 +48,7 @@ def test_a_run_at_fifty_digits_takes_sizes_of_fifty_digits(algorithm: type) -> N
     power = {TTSA: (-3, 5), SUSTAIN: (-1, 3)}[algorithm]
     more = {} if algorithm is TTSA else {"lower_averaging": 0.5, "upper_averaging": 0.5}
     options = {**vars(ALGORITHM), **more}
+    del options["parts"]
     problem = quadratic((1.0, 1.5), 1)
     with mpmath.workdps(50):
         x, y = mparray.asarray([0.5]), mparray.asarray([0.25, 1.0])

@@ -286,7 +286,7 @@ def test_layouts_are_compared_by_parts_fields_and_rows() -> None:
     expect_layout(sample, layout, X)
     many = one._replace(x=batch(X, 3), y=batch(Y, 3))
     expect_layout(stored(many, 2).steps[0], layout, many.x)
-    with pytest.raises(ValueError, match="takes a AccBOSample, got a dict"):
+    with pytest.raises(ValueError, match="takes a NeumannSample, got a dict"):
         expect_layout({}, layout, X)
 
 

@@ -27,8 +27,7 @@ class DivergenceWarning(UserWarning):
 
 def warn_of_divergence(algorithm: Any, problem: BilevelProblem, state: Any) -> None:
     """Warn where the direction in ``state`` is large, and the curvature there above the scale."""
-    found = _direction(state)
-    if found is None or float(np.max(to_host(norm(found)))) <= LARGE:
+    if _length(state) <= LARGE:
         return
     if said := divergence(algorithm, problem, state):
         warnings.warn(said, DivergenceWarning, stacklevel=3)
@@ -42,17 +41,21 @@ def divergence(algorithm: Any, problem: BilevelProblem, state: Any) -> str:
     found = _curvature(problem, state.x, getattr(state, "y_average", state.y))
     if found <= 2 * float(scale):
         return ""
-    size = _direction(state)
-    shown = "" if size is None else f" (‖m‖ = {float(np.max(to_host(norm(size)))):.3g})"
+    size = _length(state)
+    shown = f" (‖m‖ = {size:.3g})" if size else ""
     return (
         f"the series diverges{shown}: neumann_scale l = {float(scale):.6g}, while ∇²_yy G has a "
         f"curvature of at least {found:.6g} where the run stands; take l at least as large"
     )
 
 
-def _direction(state: Any) -> Array | None:
-    """The estimate of ∇Φ that a method keeps, if it keeps one."""
-    return getattr(state, "momentum", getattr(state, "estimate", None))
+def _length(state: Any) -> float:
+    """The length of the estimate of ∇Φ that a method keeps, the greatest replicate's; or 0."""
+    kept = getattr(state, "momentum", getattr(state, "estimate", None))
+    if kept is None:
+        return 0.0
+    with np.errstate(over="ignore"):  # squares overflow long before a run that diverges ends
+        return float(np.max(to_host(norm(kept))))
 
 
 def _curvature(problem: BilevelProblem, x: Array, y: Array) -> float:
