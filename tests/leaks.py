@@ -21,7 +21,8 @@ ROOT = str(Path(__file__).parents[1])
 OURS = ("tests", "property_tests", "accbo", "theory_checks", "benchmarks", "conftest")
 INSTALLED = tuple({sys.prefix, sys.base_prefix, *(p for p in sys.path if "site-packages" in p)})
 NO_FILE = ("_cython_", "cython_runtime", "_remote_module_non_scriptable")  # Cython's, PyTorch's
-PACKAGES_OWN = ("PYTEST_", "TF_", "TPU_", "XLA_", "KMP_", "CUDA_", "TORCH")  # set by what is imported
+# set by what is imported or, Dask, by what it starts
+PACKAGES_OWN = ("PYTEST_", "TF_", "TPU_", "XLA_", "KMP_", "CUDA_", "TORCH", "__DASK_", "MALLOC_")
 DIGITS = (15, 50)  # mpmath's own, and those of the tests' 50-digit backend
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGALRM") if hasattr(signal, name)]
 
@@ -37,7 +38,7 @@ def state() -> dict[str, Any]:
         "the environment": {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(PACKAGES_OWN) and not name.endswith("_NUM_THREADS")
+            if not name.startswith(PACKAGES_OWN) and not name.endswith(("_NUM_THREADS", "HASHSEED"))
         },
         "NumPy's error state": np.geterr(),
         "mpmath's digits": DIGITS[0] if digits in DIGITS else digits,

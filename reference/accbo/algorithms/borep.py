@@ -85,10 +85,11 @@ class BOREP:
         both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
         momentum = mean_over(lambda one: self.parts.h(problem, x, y, z, one), x, both)
         self._expect_steps(sample)
+        v = problem.grad_y_upper(x, y, sample.upper_y)
         return BOREPState(
             x=self.parts.x(x, momentum, self.upper_step_size),
             y=self.parts.y(problem, x, y, sample.lower, self.lower_step_size),
-            z=self._z_step(problem, x, y, z, sample),
+            z=self._z_step(problem, x, y, z, v, sample),
             momentum=momentum,
             iteration=1,
         )
@@ -101,10 +102,11 @@ class BOREP:
         def direction(x: Array, y: Array) -> Array:
             return self.parts.h(problem, x, y, z, sample)
 
-        y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
-        z_next = self._z_step(problem, x, y, z, sample)
         momentum = self.parts.momentum(direction, (x, y), momentum, self.momentum)
         x_next = self.parts.x(x, momentum, self.upper_step_size)
+        v = problem.grad_y_upper(x, y, sample.upper_y)
+        y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
+        z_next = self._z_step(problem, x, y, z, v, sample)
 
         return BOREPState(x_next, y_next, z_next, momentum, t + 1)
 
@@ -131,11 +133,12 @@ class BOREP:
                 "steps at a refresh and none between"
             )
 
-    def _z_step(self, problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
-        """z_{t+1}: a step on the linear system at (x_t, y_t)."""
+    def _z_step(
+        self, problem: BilevelProblem, x: Array, y: Array, z: Array, v: Array, sample: Any
+    ) -> Array:
+        """z_{t+1}: a step on the linear system ∇²_yy G z = v at (x_t, y_t)."""
 
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)
 
-        v = problem.grad_y_upper(x, y, sample.upper_y)
         return self.parts.z(product, v, z, self.linear_step_size)

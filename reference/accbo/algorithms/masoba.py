@@ -83,10 +83,11 @@ class MASOBA:
         momentum = mean_over(lambda one: self.parts.h(problem, x, y, z, one), x, both)
         expect_one_step(sample.lower, "MA-SOBA")
         zero = namespace(x).zeros_like(x)
+        v = problem.grad_y_upper(x, y, sample.upper_y)
         return MASOBAState(
             x=self.parts.x(x, zero, self.upper_step_size),
             y=self.parts.y(problem, x, y, sample.lower, self.lower_step_size),
-            z=self._z_step(problem, x, y, z, sample),
+            z=self._z_step(problem, x, y, z, v, sample),
             momentum=momentum,
             iteration=1,
         )
@@ -101,10 +102,11 @@ class MASOBA:
         def direction(x: Array, y: Array) -> Array:
             return self.parts.h(problem, x, y, z, sample)
 
-        x_next = self.parts.x(x, average, self.upper_step_size)
-        y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
-        z_next = self._z_step(problem, x, y, z, sample)
         average_next = self.parts.momentum(direction, (x, y), average, self.momentum)
+        x_next = self.parts.x(x, average, self.upper_step_size)
+        v = problem.grad_y_upper(x, y, sample.upper_y)
+        y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
+        z_next = self._z_step(problem, x, y, z, v, sample)
 
         return MASOBAState(x_next, y_next, z_next, average_next, t + 1)
 
@@ -124,11 +126,12 @@ class MASOBA:
         """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
         return linear_start(problem, self.draw(problem), warm_start, first)
 
-    def _z_step(self, problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
-        """z_{t+1}: a step on the linear system at (x_t, y_t)."""
+    def _z_step(
+        self, problem: BilevelProblem, x: Array, y: Array, z: Array, v: Array, sample: Any
+    ) -> Array:
+        """z_{t+1}: a step on the linear system ∇²_yy G z = v at (x_t, y_t)."""
 
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)
 
-        v = problem.grad_y_upper(x, y, sample.upper_y)
         return self.parts.z(product, v, z, self.linear_step_size)

@@ -79,10 +79,11 @@ class SLIP:
         both = sample._replace(upper_y={}, hessian={}, lower={})  # what has an axis over S
         momentum = mean_over(lambda one: self.parts.h(problem, x, y, z, one), x, both)
         expect_one_step(sample.lower, "SLIP")
+        v = problem.grad_y_upper(x, y, sample.upper_y)
         return SLIPState(
             x=self.parts.x(x, momentum, self.upper_step_size),
             y=self.parts.y(problem, x, y, sample.lower, self.lower_step_size),
-            z=self._z_step(problem, x, y, z, sample),
+            z=self._z_step(problem, x, y, z, v, sample),
             momentum=momentum,
             iteration=1,
         )
@@ -97,8 +98,9 @@ class SLIP:
 
         momentum = self.parts.momentum(direction, (x, y), momentum, self.momentum)
         x_next = self.parts.x(x, momentum, self.upper_step_size)
+        v = problem.grad_y_upper(x, y, sample.upper_y)
         y_next = self.parts.y(problem, x, y, sample.lower, self.lower_step_size)
-        z_next = self._z_step(problem, x, y, z, sample)
+        z_next = self._z_step(problem, x, y, z, v, sample)
 
         return SLIPState(x_next, y_next, z_next, momentum, t + 1)
 
@@ -118,11 +120,12 @@ class SLIP:
         """The layout of iteration 0: T0 = ``warm_start`` lower steps, S = ``first`` samples."""
         return linear_start(problem, self.draw(problem), warm_start, first)
 
-    def _z_step(self, problem: BilevelProblem, x: Array, y: Array, z: Array, sample: Any) -> Array:
-        """z_{t+1}: a step on the linear system at (x_t, y_t)."""
+    def _z_step(
+        self, problem: BilevelProblem, x: Array, y: Array, z: Array, v: Array, sample: Any
+    ) -> Array:
+        """z_{t+1}: a step on the linear system ∇²_yy G z = v at (x_t, y_t)."""
 
         def product(u: Array) -> Array:
             return problem.hvp_lower(x, y, u, sample.hessian)
 
-        v = problem.grad_y_upper(x, y, sample.upper_y)
         return self.parts.z(product, v, z, self.linear_step_size)
