@@ -4,8 +4,10 @@ Microseconds per step of AccBO, ours and hand-written, with one thread. Exit cod
 everything was timed, 2 when it could not run, 130 when interrupted. Other studies, with a
 ``--help`` of their own: ``python -m benchmarks dimension``, cost and accuracy against the
 dimension, ``python -m benchmarks exponents``, every algorithm's exponent, and ``python -m
-benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones, and
-``python -m benchmarks tape``, samples drawn ahead on a second core.
+benchmarks scans``, the compiled scans of MA-SOBA and SUSTAIN beside hand-written ones,
+``python -m benchmarks tape``, samples drawn ahead on a second core, ``python -m benchmarks own``, a
+problem of the user's own in PyTorch beside a loop written by hand, and ``python -m benchmarks
+traces``, what traces find and cost.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dimension, environment, exponents, scans, tape
+from accbo._extras import for_module
+from benchmarks import dimension, environment, exponents, own_problem, scans, tape, traces
 
 SIZES = ((1, 10), (64, 10), (1024, 10), (64, 200), (256, 500))
 SECONDS, QUICK_SECONDS = 18.0, 3.0  # of timing per size, set-up and compilation apart
@@ -31,8 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
         return exponents.main(given[1:])
     if given[:1] == ["scans"]:
         return scans.main(given[1:], _prepare_jax, _size)
+    if given[:1] == ["own"]:
+        return own_problem.main(given[1:])
     if given[:1] == ["tape"]:
         return tape.main(given[1:], _size)
+    if given[:1] == ["traces"]:
+        return traces.main(given[1:])
     options = _parse(given)
     environment.one_thread()
     try:
@@ -82,7 +89,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _prepare_jax() -> bool:
     if importlib.util.find_spec("jax") is None:
-        print("JAX is not installed: its rows are left out", file=sys.stderr)
+        print(f"JAX is not installed: its rows are left out{for_module('jax')}", file=sys.stderr)
         return False
     import jax
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accbo._extras import for_module
 from benchmarks import environment
 
 SCHEMA = "accbo-deep-auc/1"
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     environment.one_thread()
     if importlib.util.find_spec("torch") is None:
-        print("PyTorch is not installed: there is nothing to compare with", file=sys.stderr)
+        said = "PyTorch is not installed: there is nothing to compare with"
+        print(said + for_module("torch"), file=sys.stderr)
         return 2
     try:
         rows = [row for hidden in options.hidden for row in measure(hidden, options.rounds)]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accbo._extras import install
 from benchmarks import environment
 
 SCHEMA = "accbo-dimension/1"
@@ -129,7 +130,7 @@ def _cannot_write(options: argparse.Namespace) -> str | None:
             report.check_writable(options.json)
         if options.figures is not None:
             if importlib.util.find_spec("matplotlib") is None:
-                return "--figures needs matplotlib; pip install 'accbo[report]'"
+                return f"--figures needs matplotlib; {install('report')}"
             options.figures.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=options.figures):
                 pass

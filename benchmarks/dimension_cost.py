@@ -118,7 +118,9 @@ def peak(d: int, form: str) -> int:
         tracemalloc.stop()
 
 
-def growth(rows: Sequence[dict[str, Any]], memory: Sequence[dict[str, Any]]) -> list[dict]:
+def growth(
+    rows: Sequence[dict[str, Any]], memory: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Exponents p of cost ∝ d^p over the ``FITTED`` largest sizes of every curve."""
     curves: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for each in rows:

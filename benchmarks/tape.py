@@ -1,8 +1,9 @@
 """``python -m benchmarks tape [--size R,d ...] [--rounds N] [--json FILE]``.
 
 A run of AccBO with its samples drawn in turn and drawn ahead on a second core, in turns, and what
-drawing alone and stepping alone take: microseconds a step, least and median. The two runs are
-first checked to have the same bits. Exit code 0, 2 when it could not run, 130 when interrupted.
+drawing alone and stepping alone take: microseconds a step, least and median; of these two, which
+are one thread each, of the processor, so that nothing else on the machine counts. The two runs
+are first checked to have the same bits. Exit code 0, 2 when it could not run, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -70,10 +71,11 @@ def _row(replicates: int, dimension: int, rounds: int) -> dict[str, Any]:
     spent: dict[str, list[float]] = {name: [] for name in parts}
     for index in range(rounds + 1):
         for name in parts if index % 2 == 0 else reversed(parts):
-            start = time.perf_counter()
+            clock = time.thread_time if name in (DRAWING, STEPPING) else time.perf_counter
+            start = clock()
             steps = parts[name]()
             if index:  # the first round pays for fresh memory
-                spent[name].append((time.perf_counter() - start) / steps * 1e6)
+                spent[name].append((clock() - start) / steps * 1e6)
 
     def ratio(one: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(spent[one], spent[other], strict=True))

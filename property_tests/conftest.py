@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from accbo._arrays import Array
+from tests.leaks import nothing_is_left  # noqa: F401
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

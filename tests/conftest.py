@@ -11,6 +11,7 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from tests.backends import NAMES, Backend, need
+from tests.leaks import nothing_is_left  # noqa: F401
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

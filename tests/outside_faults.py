@@ -445,6 +445,14 @@ class EtaDecaySlow(Stranger):
 
 
 @fault
+class SkipUpper200(Stranger):
+    """skip_upper_200: x stays where it is in every 200th iteration."""
+
+    def moved(self, x, m, t):
+        return x if t and t % 200 == 0 else super().moved(x, m, t)
+
+
+@fault
 class Clipped(Stranger):
     """clipped: m/max(‖m‖, 1)."""
 

@@ -30,7 +30,7 @@ from tests.support import (
     truth,
 )
 
-SHORT, LONG = 20, 500
+SHORT, LONG = 20, 200
 INEXACT = ("numpy", "torch", "jax", "cupy")
 
 

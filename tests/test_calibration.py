@@ -12,13 +12,19 @@ import numpy as np
 import pytest
 
 from theory_checks import __main__ as command
-from theory_checks import calibration
+from theory_checks import calibration, momentum_variance, neumann_bias
 from theory_checks.harness import Settings, Verdict
 from theory_checks.registry import CHECKS
 from theory_checks.statistics import equal_mean, equal_variance, exact
 
 
-def test_the_command_on_two_laws(tmp_path: Path, capsys: Any) -> None:
+def test_the_command_on_two_laws(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a quarter of the draws, and so of less power; test_theory_checks has that of all."""
+    for law, name in ((neumann_bias, "DRAWS"), (momentum_variance, "REPLICATES")):
+        monkeypatch.setitem(getattr(law, name), "quick", getattr(law, name)["quick"] // 4)
+        monkeypatch.setattr(law, "GROUP", law.GROUP // 4)
     path = tmp_path / "calibration.json"
     arguments = ["--check", "neumann_bias", "momentum_variance", "--calibrate", "2"]
     assert command.main([*arguments, "--jobs", "1", "--json", str(path)]) == 0
@@ -27,7 +33,7 @@ def test_the_command_on_two_laws(tmp_path: Path, capsys: Any) -> None:
     for each in found.values():
         assert (each["runs"], each["false_alarms"], each["misses"]) == (2, [], [])
         assert each["false_alarm_promised"] < 1e-7
-        assert each["power_promised"] > 0.95
+        assert 0 < each["power_promised"] <= 1
         assert 0 < each["uniform_p"] <= 1
     assert "momentum_variance" in capsys.readouterr().out
 

@@ -42,6 +42,17 @@ def no_momentum(constants, steps):
     found = same(constants, steps)
     return replace(found, algorithm=replace(found.algorithm, momentum=0.0))
 
+def slow_below(constants, steps):
+    found = same(constants, steps)
+    return replace(found, algorithm=replace(found.algorithm, lower_momentum=0.0))
+
+def tiny_steps(constants, steps):  # whatever ε
+    found = same(constants, steps)
+    return replace(found, algorithm=replace(found.algorithm, upper_step_size=0.004))
+
+def batches(constants, steps):
+    return schedules.stocbio(constants, epsilon=(steps / 64) ** (-1 / 3))
+
 def average(constants, steps, name=1 / 3):
     epsilon, found = steps**-name, same(constants, steps)
     algorithm = replace(found.algorithm, momentum=1 - epsilon, upper_step_size=epsilon**2.5)
@@ -97,6 +108,15 @@ def at(settings: Settings, power: float = 2) -> tuple[bool, bool]:
 @pytest.mark.parametrize("seed", [0, 3])
 def test_reaches_and_not_before_the_bound(seed: int) -> None:
     assert at(Settings(seed=seed)) == (True, True)
+
+
+@pytest.mark.parametrize("name", rate.OTHERWISE)
+def test_reaches_in_other_conventions_with_room(name: str) -> None:
+    """Not in the other order or option by luck: a fresh seed fails with less than 1e-6."""
+    (power,) = rate.ARMS[name].quick
+    row = rate._reach_row("", piece(Settings(seed=1), name, power))
+    assert row.passed
+    assert row.false_alarm < 1e-6
 
 
 @pytest.mark.parametrize("fault", [name for name in rate.KILLS if name not in BY_EXPONENT])
@@ -166,6 +186,8 @@ def test_the_whole_check(monkeypatch: pytest.MonkeyPatch) -> None:
         if name != rate.CONSTANT
     }
     arms[rate.ACCBO] = arms[rate.ACCBO]._replace(quick=(1.5, 2, 2.5))
+    for name in rate.OTHERWISE:
+        arms[name] = rate.ARMS[name]._replace(quick=(2.0,), replicates=64)
     arms[rate.CONSTANT] = rate.ARMS[rate.CONSTANT]._replace(quick=(2.0,), replicates=16)
     monkeypatch.setattr(rate, "ARMS", arms)
     settings = Settings(seed=1)
@@ -177,7 +199,8 @@ def test_the_whole_check(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(len(finding.quantity) for finding in verdict.findings) <= 51
     counts, slopes = verdict.panels
     labels = {curve.label for curve in counts.curves}
-    assert {rate.ACCBO, rate.AVERAGE, rate.DESCENT, rate.ZERO, "ε^-3", "ε^-4"} <= labels
+    names = {label.split(", measured −")[0] for label in labels}
+    assert {rate.ACCBO, rate.AVERAGE, rate.DESCENT, rate.ZERO, "slope −3", "slope −4"} <= names
     assert {curve.predicted for curve in slopes.curves} == {True, False}
 
 
@@ -233,15 +256,39 @@ def verdict_of(monkeypatch: pytest.MonkeyPatch, powers: tuple[float, ...], **giv
         ("average", "moving average, not recursive"),
         ("renamed_average", "moving average, not recursive"),
         ("borep", "moving average, not recursive"),
+        ("slow_below", "its α, γ or τ"),
     ],
 )
 def test_a_schedule_fails_for_the_reason_that_is_named(
     own: str, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rate, "OWN_LOWER", 4.0)  # so that its variance tells at the larger ε too
     verdict = verdict_of(monkeypatch, (1.5, 2.0), schedule=f"{own}:{name}")
     failed = [finding.quantity for finding in verdict.findings if not finding.passed]
     assert f"R1 μ, ε = 2^−2: {reason}" in failed
     assert max(map(len, failed)) <= 51
+
+
+def test_steps_that_do_not_shrink_with_epsilon_have_no_rate(
+    own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They reach in this window, the flatter the longer: their noise is felt only below it."""
+    verdict = verdict_of(monkeypatch, (1.5, 2.0), schedule=f"{own}:tiny_steps")
+    (row,) = [f for f in verdict.findings if f.quantity == "R3 exponent of samples(ε)"]
+    assert row.measured > -2.5
+    assert not row.passed
+
+
+def test_batches_count_one_by_one(own: str) -> None:
+    """StocBiO's grow like 1/ε²: n(ε) alone would be that of few iterations."""
+    found = []
+    for epsilon in (0.5, 0.25):
+        problem, steps = rate_runs.instance(epsilon), round(64 / epsilon**3)
+        batches = own_schedule(f"{own}:batches", problem.constants, steps)
+        right = own_schedule(f"{own}:same", problem.constants, steps)
+        x = rate_runs.plateau_starts(epsilon, 2, 0)
+        found.append([reasons.samples_an_iteration(s, problem, x, steps) for s in (right, batches)])
+    assert found == [[2, 4], [2, 16]]
 
 
 def test_another_name_for_epsilon_changes_nothing(
@@ -311,7 +358,8 @@ def test_which_momentum_reads_the_old_point() -> None:
         ({"upper": True}, 1.0, 1.0, "no momentum, β = 0"),
         ({"upper": False, "both": True}, 0.1, 0.0, "moving average, not recursive; variance"),
         ({"upper": True}, 0.1, 1.0, "its β, η or upper step"),
-        ({"upper": False}, 0.1, 1.0, "neither its variance, β nor η"),
+        ({"upper": False}, 0.1, 1.0, "none of variance, β, η, α, γ, τ alone"),
+        ({"lower": True}, 0.1, 1.0, "its α, γ or τ"),
     ],
 )
 def test_the_words_for_a_cause(

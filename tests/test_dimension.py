@@ -292,4 +292,4 @@ def test_figures_without_matplotlib_say_what_to_install(monkeypatch, capsys) -> 
     )
     monkeypatch.delitem(sys.modules, "benchmarks.dimension_figures", raising=False)
     assert benchmarks.main(["dimension", "--figures", "anywhere"]) == 2
-    assert "needs matplotlib; pip install 'accbo[report]'" in capsys.readouterr().err
+    assert "needs matplotlib; pip install 'jinja2>=" in capsys.readouterr().err

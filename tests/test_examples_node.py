@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from accbo import cli
 from accbo.conformance.build import FOLDER
 from accbo.conformance.cases import norms
 from accbo.conformance.files import observations, read_results
@@ -33,13 +33,20 @@ def run(script: Path, target: Path) -> Path:
     return target
 
 
-def verify(results: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "accbo.cli", "vectors", "verify", str(results)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the script as it is."""
+    return run(SCRIPT, tmp_path_factory.mktemp("node") / "results.json")
 
 
-def test_all_results_lie_within_tolerance(tmp_path: Path) -> None:
-    found = observations(read_results(run(SCRIPT, tmp_path / "results.json")))
+def verify(results: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit code and the text of ``accbo vectors verify``."""
+    code = cli.main(["vectors", "verify", str(results)])
+    return code, capsys.readouterr().out
+
+
+def test_all_results_lie_within_tolerance(right: Path) -> None:
+    found = observations(read_results(right))
     assert len(found) == len(load())
     ratios = []
     for observation in found:
@@ -54,22 +61,24 @@ def test_all_results_lie_within_tolerance(tmp_path: Path) -> None:
     print(f"node: error/tolerance median {np.median(ratios):.4f}, largest {np.max(ratios):.4f}")
 
 
-def test_verify_says_that_it_conforms(tmp_path: Path) -> None:
-    done = verify(run(SCRIPT, tmp_path / "results.json"))
-    assert done.returncode == 0, done.stdout
-    assert f"conforms ({len(load())} pass)" in done.stdout
+def test_verify_says_that_it_conforms(right: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = verify(right, capsys)
+    assert code == 0, said
+    assert f"conforms ({len(load())} pass)" in said
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_a_wrong_line_is_named(name: str, tmp_path: Path) -> None:
-    right, wrong = LINES[name]
+def test_a_wrong_line_is_named(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line, wrong = LINES[name]
     source = SCRIPT.read_text(encoding="utf-8")
-    assert source.count(right) == 1
+    assert source.count(line) == 1
     changed = tmp_path / "wrong.mjs"
-    changed.write_text(source.replace(right, wrong), encoding="utf-8")
-    done = verify(run(changed, tmp_path / "results.json"))
-    assert done.returncode == 1
-    assert name in done.stdout, done.stdout
+    changed.write_text(source.replace(line, wrong), encoding="utf-8")
+    code, said = verify(run(changed, tmp_path / "results.json"), capsys)
+    assert code == 1
+    assert name in said, said
 
 
 def test_it_says_how_it_is_called() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +29,21 @@ def ignored(_: int) -> None:
     pass
 
 
-def test_the_command(tmp_path: Path, capsys: Any) -> None:
-    path = tmp_path / "exponents.json"
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """The document of a quick run of two methods, and what it says."""
+    path = tmp_path_factory.mktemp("exponents") / "exponents.json"
     given = ["exponents", "--quick", "--method", "SLIP", "--method", "VRBO", "--json", str(path)]
-    assert benchmarks.main(given) == 0
-    shown = capsys.readouterr().out
-    document = json.loads(path.read_text())
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr(environment, "one_thread", lambda: None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            assert benchmarks.main(given) == 0
+    return json.loads(path.read_text()), out.getvalue()
+
+
+def test_the_command(ran: tuple[dict[str, Any], str]) -> None:
+    document, shown = ran
     assert [row["method"] for row in document["exponents"]] == ["SLIP", "VRBO"]
     for row in document["exponents"]:
         low, high = row["interval"]
@@ -43,7 +55,9 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     assert vrbo["outcome"].startswith("diverges: iteration")
 
 
-def test_steps_that_are_too_long_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_that_are_too_long_show(
+    ran: tuple[dict[str, Any], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SLIP with η = ε² instead of ε³: its momentum lags, and the exponent bends."""
     right = schedules.slip
 
@@ -52,15 +66,14 @@ def test_steps_that_are_too_long_show(monkeypatch: pytest.MonkeyPatch) -> None:
         algorithm = dataclasses.replace(one.algorithm, upper_step_size=one.epsilon**2)
         return dataclasses.replace(one, algorithm=algorithm)
 
-    assert abs(exponents_study.exponent("SLIP", True, ignored)["measured"] + 0.25) < 0.03
+    assert abs(ran[0]["exponents"][0]["measured"] + 0.25) < 0.03
     monkeypatch.setattr(schedules, "slip", wrong)
     assert abs(exponents_study.exponent("SLIP", True, ignored)["measured"] + 0.25) > 0.06
 
 
-def test_calls_grow_as_the_guarantee_says() -> None:
+def test_calls_grow_as_the_guarantee_says(ran: tuple[dict[str, Any], str]) -> None:
     """T of single samples; T^{3/2} where a step takes batches of T^{1/2}."""
-    for name, power in (("SLIP", 1.0), ("VRBO", 1.5)):
-        row = exponents_study.exponent(name, True, ignored)
+    for row, power in zip(ran[0]["exponents"], (1.0, 1.5), strict=True):
         grown = np.polyfit(np.log(row["steps"]), np.log(row["calls"]), 1)[0]
         assert grown == pytest.approx(power, abs=0.1)
 

@@ -204,7 +204,7 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert (missing.returncode, missing.stdout) == (2, "")
     lacking = command(str(path), without="flint")
     assert lacking.returncode == 2
-    assert "pip install 'accbo[prove]'" in lacking.stderr
+    assert "proving takes python-flint; pip install 'msgspec>=" in lacking.stderr
 
 
 def test_the_proof_takes_nothing_from_the_algorithms_it_proves() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tqdm
+import tqdm.auto
 
 import accbo
 from accbo import Interrupted, Tape
@@ -220,7 +220,7 @@ def test_the_bar_shows_when_asked_for_and_counts_every_step(
     one.run(20, 1)
     one.run(20, 1, progress=False)
     assert capsys.readouterr().err == ""  # no terminal, no bar
-    monkeypatch.setattr(tqdm, "tqdm", lambda **options: Bar(**{**options, "delay": 0}))
+    monkeypatch.setattr(tqdm.auto, "tqdm", lambda **options: Bar(**{**options, "delay": 0}))
     one.run(20, 1, progress=True)
     assert "step" in capsys.readouterr().err
     assert (20, 20) in counts

@@ -33,7 +33,7 @@ def modules_after(code: str) -> set[str]:
     ended = subprocess.run(
         [sys.executable, "-c", f"{code}\n{SHOWN}"], capture_output=True, text=True, check=True
     )
-    return set(json.loads(ended.stdout))
+    return set(json.loads(ended.stdout.splitlines()[-1]))
 
 
 def test_the_package_alone_loads_not_even_numpy() -> None:
@@ -53,7 +53,18 @@ def test_a_run_needs_numpy_alone() -> None:
 
 
 def test_the_commands_load_no_scipy_before_they_use_it() -> None:
-    assert modules_after("import accbo.cli").isdisjoint({"scipy", "jax", "torch", "matplotlib"})
+    assert modules_after("import accbo._exit; from accbo.conformance import commands").isdisjoint(
+        {"scipy", "jax", "torch", "matplotlib"}
+    )
+
+
+def test_the_program_alone_loads_not_even_numpy() -> None:
+    """``accbo --help`` and ``accbo --version`` answer at once."""
+    code = (
+        "import accbo.cli\n"
+        "try:\n    accbo.cli.main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0"
+    )
+    assert modules_after(code).isdisjoint({"numpy", *HEAVY})
 
 
 def test_a_start_of_pytest_without_our_option_loads_the_plugin_alone(tmp_path: Path) -> None:

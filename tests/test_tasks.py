@@ -17,7 +17,7 @@ from accbo.problems import finite_sum
 from accbo.problems.hyperparameters import Hyperparameters
 from accbo.problems.meta_learning import MetaLearning, episodes
 from accbo.sampling import Tape
-from accbo.tasks import commands, registry, summary, sweep
+from accbo.tasks import commands, pictures, registry, summary, sweep
 from accbo.tasks.blocks import Blocks, steepest_block
 from accbo.tasks.methods import GRID, METHODS, Trial, build, first_gradient
 from accbo.tasks.sweep import Outcome, Plan, best, kept_runs
@@ -136,7 +136,7 @@ def test_the_search_chooses_by_the_validation_score() -> None:
 
 
 def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan("toy-task", ("AccBO", "SLIP"), 300, 2)
+    plan = Plan("toy-task", ("AccBO", "SLIP"), 200, 2)
     whole = compare(plan, tmp_path / "whole")
     count, real = [0], sweep.run_piece
 
@@ -171,6 +171,29 @@ def test_seeds_are_draws_of_their_own(tmp_path: Path) -> None:
     assert len(last) == 3
     mean, half = summary.interval([1.0, 2.0, 3.0])
     assert (mean, half) == (2.0, pytest.approx(4.302653 / np.sqrt(3)))
+
+
+def test_what_should_be_small_is_drawn_as_it_is_with_its_known_minimum() -> None:
+    """“minus Φ” is a score; the picture shows Φ, on a logarithmic axis, and SciPy's minimum."""
+
+    def curve(values: list[float], trouble: str = "") -> Curve:
+        measures = {"minus Φ": [-value for value in values]}
+        return Curve(2, [10, 20], [0.1, 0.2], measures, {"test error": 1.0}, trouble, 1)
+
+    finals = {
+        "AccBO": [curve([4.0, 2.0]), curve([6.0, 4.0])],
+        "SLIP": [curve([4.0, 2.0], "iteration 3: x holds a NaN")],
+    }
+    plan = Plan("toy-task", tuple(finals), 20, 2)
+    outcome = Outcome(plan, {}, {"AccBO": 0, "SLIP": 0}, finals)
+    references = {"validation Φ, SciPy": [1.0, 2.0], "test error, SciPy": [9.0]}
+    panel = pictures._panel(outcome, references, "Φ", -1.0, "calls")
+    assert [line.label for line in panel.curves] == ["AccBO", "SciPy"]
+    assert list(panel.curves[0].y) == [5.0, 3.0]
+    assert list(panel.curves[1].y) == [1.5, 1.5]
+    assert panel.log_y
+    assert panel.y_label == "Φ"
+    assert "Lower is better. All runs diverged of SLIP." in panel.caption
 
 
 def test_the_command(tmp_path: Path, capsys: Any) -> None:
@@ -430,8 +453,8 @@ def test_a_run_on_another_backend_is_the_run_on_numpy(backend: str, names: list[
     pytest.importorskip(backend)
     one, trial = instance(0), Trial(4.0, 0.25)
     for name in names:
-        ours = train(name, one, trial, 800, 1, test=True)
-        theirs = train(name, one, trial, 800, 1, test=True, like=sweep.array_of(backend))
+        ours = train(name, one, trial, 300, 1, test=True)
+        theirs = train(name, one, trial, 300, 1, test=True, like=sweep.array_of(backend))
         assert theirs.calls == ours.calls
         for measure, values in ours.measures.items():
             np.testing.assert_allclose(theirs.measures[measure], values, rtol=1e-9)

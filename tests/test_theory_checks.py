@@ -24,12 +24,12 @@ DRAWN = ((neumann_bias, "DRAWS"), (momentum_variance, "REPLICATES"))
 
 
 @pytest.fixture
-def quarter(monkeypatch):
-    """A quarter of the draws: what is seen in them is seen in all the more."""
+def fewer(monkeypatch):
+    """An eighth of the draws: what is seen in them is seen in all the more."""
     for law, name in DRAWN:
-        fewer = getattr(law, name)["quick"] // 4
-        monkeypatch.setitem(getattr(law, name), "quick", fewer)
-        monkeypatch.setattr(law, "GROUP", min(law.GROUP, fewer))
+        draws = getattr(law, name)["quick"] // 8
+        monkeypatch.setitem(getattr(law, name), "quick", draws)
+        monkeypatch.setattr(law, "GROUP", min(law.GROUP, draws))
 
 
 @pytest.mark.parametrize("check", LAWS, ids=lambda check: check.NAME)
@@ -45,13 +45,13 @@ def test_law_holds(check):
     [(check, fault) for check in LAWS for fault in check.KILLS],
     ids=lambda value: value if isinstance(value, str) else value.NAME,
 )
-def test_law_kills(check, fault, quarter):
+def test_law_kills(check, fault, fewer):
     (verdict,) = run_checks([check], Settings(fault=fault))
     assert not verdict.passed
 
 
 @pytest.mark.parametrize("check", LAWS, ids=lambda check: check.NAME)
-def test_other_backend_same_findings(check, quarter):
+def test_other_backend_same_findings(check, fewer):
     host, strict = (
         run_checks([check], Settings(backend=backend))[0].findings
         for backend in ("numpy", "strict")
@@ -116,7 +116,7 @@ def test_covariance_of_the_series_by_enumeration():
 # --- the command -----------------------------------------------------------------------------
 
 
-def test_json(tmp_path: Path, capsys, quarter):
+def test_json(tmp_path: Path, capsys, fewer):
     target = tmp_path / "out.json"
     arguments = ["--check", "momentum_variance", "--json", str(target), "--jobs", "1"]
     assert command.main([*arguments, "--records", str(tmp_path / "raw")]) == 0
@@ -132,10 +132,10 @@ def test_json(tmp_path: Path, capsys, quarter):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
     raw = sorted((tmp_path / "raw").glob("*.npz"))
     with np.load(raw[0], allow_pickle=False) as curves:
-        assert curves["error"].shape == (120, 1000, 4)
+        assert curves["error"].shape == (120, 500, 4)
 
 
-def test_failed_check_exits_1(quarter):
+def test_failed_check_exits_1(fewer):
     arguments = ["--check", "momentum_variance", "--fault", "stale sample", "--jobs", "1"]
     assert command.main(arguments) == 1
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
+from accbo._figures import files
+from accbo._figures.page import mathematics
 from theory_checks import __main__ as command
 from theory_checks import page, report
 from theory_checks.harness import Settings, Verdict
-from theory_checks.panels import Curve, Panel
 from theory_checks.registry import CHECKS
 from theory_checks.statistics import exact
 from theory_checks.sweep import run_checks
@@ -39,7 +39,7 @@ def test_the_page_stands_alone_and_says_everything(verdicts: list[Verdict]) -> N
         for panel in verdict.panels:
             assert f"<strong>{panel.title}.</strong>" in html
         for finding in verdict.findings:
-            assert str(markupsafe.escape(finding.quantity)) in html
+            assert str(mathematics(finding.quantity)) in html
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     for target in re.findall(r'href="#([^"]+)"', html) + re.findall(r"url\(#([^)]+)\)", html):
@@ -56,7 +56,7 @@ def test_every_panel_has_a_caption_axes_and_both_kinds_of_curve(verdicts: list[V
     for verdict in verdicts:
         assert verdict.panels
         for panel in verdict.panels:
-            assert all((panel.title, panel.caption, panel.x_label, panel.y_label))
+            assert all((panel.title, panel.caption, panel.x_label or panel.ticks, panel.y_label))
             assert {curve.predicted for curve in panel.curves} == {False, True}
 
 
@@ -69,17 +69,15 @@ def test_a_failure_is_told_first(verdicts: list[Verdict]) -> None:
     assert "with the fault “clipping”" in html
 
 
-def test_the_same_picture_has_the_same_bytes() -> None:
-    panel = Panel("T", "c", "x", "y", [Curve("a", [1, 2], [1, 2], [0.5, 1], [2, 3])], True, True)
-    assert page.svg(panel) == page.svg(panel)
-
-
-def test_a_prediction_shares_its_measurement_s_colour() -> None:
-    def curve(predicted: bool) -> Curve:
-        return Curve("", np.ones(1), np.ones(1), predicted=predicted)
-
-    for order in ((True, False), (False, True)):
-        assert page.colours([curve(p) for p in order * 2]) == ["C0", "C0", "C1", "C1"]
+def test_a_picture_of_all_laws_comes_first(verdicts: list[Verdict]) -> None:
+    html = page.page(verdicts, Settings(), 1, 2.0)
+    first = html.index('<div class="laws">')
+    assert first < html.index("<table>") < html.index("<h2")
+    laws = html[first : html.index("<table>")]
+    assert laws.count("<svg") == laws.count('role="img" aria-label="') == len(LAWS)
+    for verdict in verdicts:
+        assert f'<a href="#{verdict.check.NAME}">' in laws
+        assert str(markupsafe.escape(verdict.check.IN_WORDS)) in laws
 
 
 def test_junit(verdicts: list[Verdict]) -> None:
@@ -92,8 +90,15 @@ def test_junit(verdicts: list[Verdict]) -> None:
 
 def test_the_command_writes_the_folder(tmp_path: Path, capsys: Any) -> None:
     folder, junit = tmp_path / "a" / "report", tmp_path / "junit.xml"
+    pictures = tmp_path / "figures"
     arguments = ["--check", "neumann_bias", "--jobs", "1", "--seed", "2"]
-    assert command.main([*arguments, "--report", str(folder), "--junit", str(junit)]) == 0
+    arguments += ["--figures", str(pictures), "--junit", str(junit)]
+    assert command.main([*arguments, "--report", str(folder)]) == 0
+    names = {path.name for path in pictures.iterdir()}
+    for kind in ("pdf", "svg", "png"):
+        assert f"laws.{kind}" in names
+    for kind in ("pdf", "svg", "png", "csv"):
+        assert f"neumann_bias-bias-of-the-truncated-series.{kind}" in names
     assert sorted(path.name for path in folder.iterdir()) == [
         "findings.json",
         "index.html",
@@ -119,6 +124,9 @@ def test_a_folder_that_cannot_be_written_exits_2(where: str, tmp_path: Path, cap
 def test_without_matplotlib_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    assert command.main(["--check", "neumann_bias", "--report", str(tmp_path)]) == 2
-    assert "pip install 'accbo[report]'" in capsys.readouterr().err
+    here = files.find_spec
+    monkeypatch.setattr(files, "find_spec", lambda name: None if "plot" in name else here(name))
+    for option in ("--report", "--figures"):
+        assert command.main(["--check", "neumann_bias", option, str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert f"{option} needs matplotlib; pip install 'jinja2>=" in said

@@ -131,6 +131,11 @@ def test_no_row_says_exact_and_one_beside_its_prediction_says_band() -> None:
     assert printed.mark(inside) == "ok within 0.2"
 
 
+def test_the_ends_of_a_range_are_told_apart() -> None:
+    assert between("q", 0.9985, 0.99999, 0.999).allowance == "0.999 … 1"
+    assert between("q", 0.5, 0.5, 0.5).allowance == "0.5 … 0.5"
+
+
 def test_a_long_quantity_has_a_line_of_its_own() -> None:
     lines = printed.row(exact("x" * 60, 1.0, 1.0, 0.0)).splitlines()
     assert [len(line) <= 80 for line in lines] == [True, True]

@@ -1,16 +1,11 @@
-"""Sweeps: the same numbers on any workers, and runs that go on after a kill."""
+"""Sweeps that are kept: what goes on, what is refused, and what stands in the files."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import random
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +13,7 @@ import numpy as np
 import pytest
 
 from accbo import CheckpointError, checkpoint
+from accbo._pieces.engine import carried_out
 from tests.limits import full_disk
 from theory_checks import __main__ as command
 from theory_checks import momentum_variance, neumann_bias
@@ -26,7 +22,6 @@ from theory_checks.kept import Kept
 from theory_checks.options import parser
 from theory_checks.sweep import Means, Task, run_checks
 
-ROOT = Path(__file__).parents[1]
 LAWS = [momentum_variance, neumann_bias]
 
 
@@ -38,21 +33,26 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return cache
 
 
-def without_times(path: Path) -> dict[str, Any]:
-    document = json.loads(path.read_text())
-    del document["seconds"], document["environment"]["date"]
-    for check in document["checks"]:
-        del check["seconds"]
-    return document
+@pytest.fixture(autouse=True)
+def _a_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many pieces of a tenth of the draws: what is kept is the matter here."""
+    for law, name in ((neumann_bias, "DRAWS"), (momentum_variance, "REPLICATES")):
+        monkeypatch.setitem(getattr(law, name), "quick", getattr(law, name)["quick"] // 10)
+        monkeypatch.setattr(law, "GROUP", law.GROUP // 10)
 
 
 # --- the same numbers -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("means", [Means(jobs=2), Means(jobs=2, dask="local")])
-def test_numbers_do_not_depend_on_the_workers(means: Means) -> None:
-    pytest.importorskip("distributed")
-    here, there = (run_checks(LAWS, Settings(), each) for each in (Means(), means))
+def test_numbers_do_not_depend_on_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which pieces are done; test_theory_workers has those of true workers."""
+    here = run_checks(LAWS, Settings())
+
+    def shuffled(works: Any, *rest: Any) -> Iterator[Any]:
+        yield from random.Random(1).sample(done := list(carried_out(works, *rest)), len(done))
+
+    monkeypatch.setattr("theory_checks.sweep.carried_out", shuffled)
+    there = run_checks(LAWS, Settings())
     assert [verdict.findings for verdict in here] == [verdict.findings for verdict in there]
 
 
@@ -66,30 +66,7 @@ def test_kept_pieces_are_not_computed_again(
     assert whole[0].findings == again[0].findings
 
 
-# --- killed and resumed -----------------------------------------------------------------------
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("where", [[], ["--dask", "local"]], ids=["processes", "dask"])
-def test_killed_three_times_and_resumed(tmp_path: Path, where: list[str]) -> None:
-    if where:
-        pytest.importorskip("distributed")
-    whole, resumed = tmp_path / "whole.json", tmp_path / "resumed.json"
-    arguments = ["--check", "neumann_bias", "momentum_variance", "--seed", "5", "--jobs", "2"]
-    assert command.main([*arguments, "--json", str(whole)]) == 0
-    argv = [sys.executable, "-m", "theory_checks", *arguments, *where, "--json", str(resumed)]
-    drawn = random.Random(len(where))
-    for attempt in range(3):
-        extra = ["--resume"] if attempt else []
-        process = subprocess.Popen([*argv, *extra], cwd=ROOT, start_new_session=True)
-        time.sleep(drawn.uniform(0.8, 3.0))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    last = subprocess.run(
-        [*argv, "--resume"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert last.returncode == 0, last.stderr
-    assert without_times(whole) == without_times(resumed)
+# --- a folder of its own -----------------------------------------------------------------------
 
 
 def test_what_was_kept_goes_when_the_run_is_done(own_cache: Path) -> None:
@@ -201,6 +178,7 @@ SECONDS = "seconds spent"
 MISFITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a NaN": (lambda a: a.update({"draws": np.full(3, np.nan)}), "draws holds a NaN"),
     "an infinity": (lambda a: a.update({"draws": np.array(np.inf)}), "draws holds a NaN"),
+    "single precision": (lambda a: a.update({"draws": a["draws"].astype("f4")}), "dtype float32"),
     "no time": (lambda a: a.pop(SECONDS), "KeyError"),
     "times": (lambda a: a.update({SECONDS: np.ones(2)}), "is no time"),
     "a time before": (lambda a: a.update({SECONDS: np.array(-1.0)}), "is no time"),
@@ -249,22 +227,3 @@ def test_a_full_disk(tmp_path: Path, capsys: Any) -> None:
     assert refused.count("\n") == told.count("\n") == 1
     assert "pieces are not kept any more" in told
     assert command.main([*arguments, "--resume", str(tmp_path / "kept")]) == 0
-
-
-def test_a_dask_address_that_does_not_answer_exits_2(
-    capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("accbo._pieces.workers.PATIENCE", 1)
-    assert command.main(["--check", "neumann_bias", "--dask", "tcp://127.0.0.1:9"]) == 2
-    assert "no Dask scheduler answers at 'tcp://127.0.0.1:9'" in capsys.readouterr().err
-
-
-def test_a_lost_worker_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr("theory_checks.sweep.measure", _die)
-    assert command.main(["--check", "neumann_bias", "--jobs", "2"]) == 2
-    assert "a worker ended before its work was done" in capsys.readouterr().err
-
-
-def _die(*_: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -292,7 +292,7 @@ def test_a_step_that_hangs_and_one_that_eats_every_exception(hang: str) -> None:
 
 def test_the_limit_for_all_cases_keeps_what_was_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        judge, "diagnose", lambda _: judge.NOTHING
+        judge, "diagnose", lambda *_: judge.NOTHING
     )  # what it looks like is not asked
 
     def slow(right: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accbo import cli
 from accbo._arrays import to_host
 from accbo.conformance.build import FOLDER, _differing, documents, make_unit, text, units
 from accbo.conformance.cases import norms
@@ -20,12 +22,11 @@ from accbo.conformance.files import read_vectors
 from accbo.conformance.generate import exact, make, run
 from accbo.conformance.groups import groups
 from accbo.conformance.known import known_answers
-from accbo.conformance.lint import lint
 from accbo.conformance.vector import FIELDS, SET, Vector, encode, load, read, set_files
 from tests.backends import Backend
 
-# eager JAX compiles every operation for every shape and takes a minute for all of them: all in the
-# nightly run, else the fast steps of one size
+# eager JAX compiles every operation for every shape and takes a minute for all of them, and a long
+# run of 50 digits seconds: all in the nightly run, else the fast steps of one size, and short runs
 EVERYTHING = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 QUANTILES = (0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1)
 
@@ -44,10 +45,10 @@ def test_there_are_enough_in_little_space() -> None:
     assert size <= 10_000_000
 
 
-def test_ids_are_unique_and_the_linter_has_nothing_to_say() -> None:
+def test_ids_are_unique_and_the_linter_has_nothing_to_say(capsys: Any) -> None:
     counts = Counter(vector.id for vector in vectors())
     assert max(counts.values()) == 1
-    assert lint(sorted(FOLDER.glob("*.json")), whole=True) == []
+    assert cli.main(["vectors", "lint"]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -168,11 +169,11 @@ def test_documents_have_a_vector_a_line() -> None:
 # --- how near the libraries come ------------------------------------------------------------------
 
 
-def test_loading_and_verifying_all_takes_less_than_ten_seconds() -> None:
-    begin = time.perf_counter()
+def test_loading_and_verifying_all_takes_less_than_ten_seconds_of_a_core() -> None:
+    begin = time.process_time()  # the clock on the wall shows what else the machine does
     found = [vector for path in FOLDER.glob("*.json") for vector in read_vectors(path)]
     worst = max(max(ratios(vector, np.zeros(1, vector.dtype))) for vector in found)
-    taken = time.perf_counter() - begin
+    taken = time.process_time() - begin
     print(f"{len(found)} vectors read and verified in {taken:.2f} s, worst error {worst:.3f}")
     assert worst <= 1
     assert taken < 10
@@ -193,14 +194,24 @@ def test_errors_stay_within_tolerances(backend: Backend) -> None:
 def all_ratios(backend: Backend) -> Iterator[float]:
     for vector in vectors():
         if backend.name == "mparray":
-            if vector.id.endswith("/0"):
+            if vector.id.endswith("/0") and (EVERYTHING or len(vector.expected) < 50):
                 yield from ratios(vector, backend.like)
-        elif EVERYTHING or backend.name != "jax" or quick(vector):
+        elif EVERYTHING or chosen(backend.name, vector):
             yield from ratios(vector, backend.array([0.0], vector.dtype))
 
 
-def quick(vector: Vector) -> bool:
-    return vector.fast and vector.kind == "step" and vector.problem_name.endswith("/2x3")
+# of more terms, replicates and float32 those of one problem, in one sampling
+COMPILED_ANEW = re.compile(
+    r"eight-terms-independent|float32-.*-independent|(quadratic|relaxed_smooth|finite_sum)-.*replicates"
+)
+
+
+def chosen(backend: str, vector: Vector) -> bool:
+    if backend == "jax":
+        quick = vector.fast and vector.kind == "step" and vector.problem_name.endswith("/2x3")
+        return quick and not COMPILED_ANEW.match(vector.id)
+    # the same code as on its other device, which has them all
+    return backend != "strict" or vector.fast
 
 
 def ratios(vector: Vector, like: Any) -> list[float]:

@@ -1,4 +1,4 @@
-"""``python -m theory_checks``: predicted and measured, side by side.
+"""``python -m theory_checks``, or ``accbo theory``: predicted and measured, side by side.
 
 Exit codes: 0 all passed, 1 a check failed, 2 could not run, 130 interrupted.
 """
@@ -16,16 +16,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, steady_streams
+from accbo._columns import listed, terminal
+from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer, finish, program, steady_streams
 from accbo._limits import Limit, TooLong, at_most
 from accbo.checkpoint import CheckpointError
 from accbo.conformance.faults import FAULTS
-from theory_checks import calibration, kill_matrix, page, printed, report
-from theory_checks.harness import Settings, Verdict, spaces
-from theory_checks.kept import Kept, default_folder
-from theory_checks.options import UsageError, chosen_checks, parser, settings_of
-from theory_checks.registry import CHECKS
-from theory_checks.sweep import Case, Means, run_cases
+
+from . import calibration, kill_matrix, page, printed, report
+from .harness import Settings, Verdict, spaces
+from .kept import Kept, default_folder
+from .options import UsageError, add_options, chosen_checks, parser, settings_of
+from .registry import CHECKS
+from .sweep import Case, Means, run_cases
 
 STOPPED = "interrupted: no verdict; --resume goes on"
 
@@ -35,6 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with steady_streams():
         options = parser().parse_args(arguments)
     return finish("theory_checks", lambda: _answer(options), STOPPED)
+
+
+def fill(command: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo theory``, which is this program."""
+    add_options(command)
+    command.set_defaults(run=_answer, stopped=STOPPED)
 
 
 def _answer(options: argparse.Namespace) -> Answer:
@@ -92,7 +100,9 @@ def _run(
     verdicts, stopped = _verdicts(options, checks, settings, means, limit)
     seconds = time.perf_counter() - start
     content = report.document(verdicts, settings, means.jobs, seconds)
-    files = [(options.json, report.json_text(content))] if options.json else []
+    files: list[tuple[Path, str | bytes]] = []
+    if options.json:
+        files.append((options.json, report.json_text(content)))
     if options.junit:
         files.append((options.junit, report.junit(verdicts)))
     text = "\n" + printed.total(verdicts, seconds, means.jobs)
@@ -102,6 +112,9 @@ def _run(
         files.append((options.report / "junit.xml", report.junit(verdicts)))
         files.append((options.report / "findings.json", report.json_text(content)))
         text += f"\nreport: {options.report / 'index.html'}"
+    if options.figures:
+        files += page.figures(options.figures, verdicts)
+        text += f"\nfigures: {options.figures}"
     if stopped:
         text += f"\nstopped after {len(verdicts)} of {len(checks)} checks: {stopped}"
     return Answer(_code(verdicts, len(checks)), text, tuple(files))
@@ -119,7 +132,7 @@ def _verdicts(
     found: dict[int, Verdict] = {}
     stopped = ""
     try:
-        running: Any = run_cases(cases, means, options.report is not None)
+        running: Any = run_cases(cases, means, bool(options.report or options.figures))
         with contextlib.closing(running):  # and with it the workers
             for index, verdict in running:
                 found[index] = verdict
@@ -193,12 +206,14 @@ def _check_outputs(options: argparse.Namespace) -> None:
     try:
         for path in filter(None, (options.json, options.junit)):
             report.check_writable(path)
-        for folder in filter(None, (options.report, options.records)):
+        for folder in filter(None, (options.report, options.figures, options.records)):
             report.make_folder(folder)
     except OSError as error:
         raise UsageError(f"cannot write: {error}") from error
     if options.report:
-        page.check()
+        page.check("--report", "jinja2", "matplotlib")
+    if options.figures:
+        page.check("--figures", "matplotlib")
 
 
 def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> Kept | None:
@@ -211,7 +226,7 @@ def _kept(options: argparse.Namespace, settings: Settings, names: list[str]) -> 
     needed = named is not None or options.resume is not None
     kept = Kept(named or default_folder(what), tell=None if named else _tell)
     try:
-        kept.start(what, resume=options.resume is not None)
+        kept.start(what | settings.key(), resume=options.resume is not None)
     except (OSError, CheckpointError) as error:
         if needed:
             raise
@@ -225,11 +240,11 @@ def _tell(text: str) -> None:
 
 
 def _listing() -> str:
-    lines = [f"{name:20} {check.CLAIM}" for name, check in CHECKS.items()]
-    lines.append("")
-    lines.extend(f"{fault.name:36} {fault.wrong}" for fault in FAULTS.values())
-    return "\n".join(lines)
+    width = terminal()
+    claims = listed([(name, check.CLAIM) for name, check in CHECKS.items()], 20, width)
+    faults = listed([(fault.name, fault.wrong) for fault in FAULTS.values()], 36, width)
+    return f"{claims}\n\n{faults}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)

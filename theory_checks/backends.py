@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from accbo.conformance.namespaces import installation
+from accbo._extras import install
 
 
 class BackendError(RuntimeError):
@@ -24,9 +24,7 @@ def like(name: str) -> Any:
     try:
         return BACKENDS[name]()
     except ImportError as error:
-        raise BackendError(
-            f"backend {name} is not installed ({error}); {installation(name)}"
-        ) from None
+        raise BackendError(f"backend {name} is not installed ({error}); {install(name)}") from None
     except Exception as error:
         raise BackendError(f"backend {name} cannot be used here: {error}") from None
 

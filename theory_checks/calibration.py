@@ -8,8 +8,8 @@ from typing import Any
 
 from scipy import stats
 
-from theory_checks.harness import Settings, Verdict
-from theory_checks.sweep import Case, Means, run_cases
+from .harness import Settings, Verdict
+from .sweep import Case, Means, run_cases
 
 LEVEL = 1e-4  # of the uniformity test, over all quantities of a check together
 

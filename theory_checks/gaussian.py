@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 from scipy.linalg import solve_triangular
 
-from theory_checks.statistics import Finding, equal_variance
+from .statistics import Finding, equal_variance
 
 LARGEST_SCORE = 37.0  # of a normal: its tail beyond is below the smallest double
 

@@ -22,9 +22,10 @@ from accbo._exit import OURS, steady_streams
 from accbo._foreign import ForeignError, foreign
 from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import load_target, space_of
-from theory_checks.panels import Panel
-from theory_checks.statistics import Finding, diverged
+from accbo.conformance.target import load_target, source_of, space_of
+
+from .panels import Panel
+from .statistics import Finding, diverged
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ class Settings:
         chosen = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del chosen["records"], chosen["kept"]
         return {**chosen, "window": list(self.window) if self.window else None}
+
+    def key(self) -> dict[str, Any]:
+        """The same, and what the user's own code was: a file may be edited between two runs."""
+        sources = {target: source_of(target) for target in self.targets()}
+        return {**self.numbers(), **({"sources": sources} if sources else {})}
+
+    def targets(self) -> list[str]:
+        """The user's own code that was asked for, ``module:function`` each."""
+        asked = (self.fault, self.schedule, self.problem)
+        return [target for target in asked if target is not None and ":" in target]
 
     def apply_fault(self, algorithm: AccBO) -> Any:
         """``algorithm``, or its faulty variant where a fault was asked for."""
@@ -158,7 +169,7 @@ class Verdict:
 def measure(settings: Settings, piece: Piece) -> tuple[Outcome, float]:
     """Carry out one piece, wherever this process runs; its outcome and its core-seconds."""
     start = time.process_time()
-    check = importlib.import_module(f"theory_checks.{piece.check}")
+    check = importlib.import_module(f"{__package__}.{piece.check}")
     try:
         with spaces(settings), steady_streams(), foreign(piece.check):
             outcome = check.measure(settings, piece)
@@ -185,9 +196,8 @@ def _instead(piece: Piece, error: BaseException) -> Outcome:
 def spaces(settings: Settings) -> Iterator[None]:
     """With what the user's own files import from beside themselves."""
     with contextlib.ExitStack() as stack:
-        for target in (settings.fault, settings.schedule, settings.problem):
-            if target is not None and ":" in target:
-                stack.enter_context(space_of(load_target(target))())
+        for target in settings.targets():
+            stack.enter_context(space_of(load_target(target))())
         yield
 
 

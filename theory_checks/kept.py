@@ -12,10 +12,12 @@ import numpy as np
 
 from accbo._pieces import kept
 from accbo._pieces.kept import cache_folder
-from theory_checks.harness import Outcome
+
+from .harness import Outcome
 
 KIND = "theory piece"
 SECONDS = "seconds spent"
+_DTYPES = tuple(map(np.dtype, (np.float64, np.int64, np.bool)))  # of what a check measures
 
 
 class Kept(kept.Kept):
@@ -25,13 +27,16 @@ class Kept(kept.Kept):
         super().__init__(folder, KIND, tell)
 
     def pack(self, value: Any) -> dict[str, np.ndarray] | None:
-        """Only finite numbers are kept: a file with others is none of ours."""
+        """Only finite float64, int64 and truths are kept: a file with others is none of ours."""
         outcome, seconds = value
         arrays = {**outcome, SECONDS: np.asarray(float(seconds))}
-        return arrays if all(map(_finite, arrays.values())) else None
+        plain = all(values.dtype in _DTYPES for values in arrays.values())
+        return arrays if plain and all(map(_finite, arrays.values())) else None
 
     def unpack(self, arrays: dict[str, np.ndarray]) -> tuple[Outcome, float]:
         """The outcome and its seconds; raises ``ValueError`` for what is none."""
+        if odd := [name for name, values in arrays.items() if values.dtype not in _DTYPES]:
+            raise ValueError(f"{odd[0]} is of dtype {arrays[odd[0]].dtype}")
         if odd := [name for name, values in arrays.items() if not _finite(values)]:
             raise ValueError(f"{odd[0]} holds a NaN or an infinity")
         spent = arrays.pop(SECONDS)

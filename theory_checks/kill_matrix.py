@@ -19,9 +19,10 @@ from accbo.conformance.faults import FAULTS
 from accbo.conformance.relations import RELATIONS
 from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic
-from theory_checks.harness import DIVERGED, Outcome, Piece, Settings, fault_named
-from theory_checks.registry import CHECKS
-from theory_checks.sweep import Means, Task, run_tasks
+
+from .harness import DIVERGED, Outcome, Piece, Settings, fault_named
+from .registry import CHECKS
+from .sweep import Means, Task, run_tasks
 
 NAME = "kill_matrix"
 COMPARISON = "step comparison"
@@ -167,8 +168,8 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
         return {"killed": np.asarray(not _conforms(build))}
     relation = RELATIONS[column.removeprefix("relation: ")]
     with np.errstate(all="ignore"):
-        held = [relation(case._replace(build=build)).holds for case in cases(column)]
-    return {"killed": np.asarray(not all(held))}
+        held = all(relation(case._replace(build=build)).holds for case in cases(column))
+    return {"killed": np.asarray(not held)}
 
 
 def _killed(
@@ -195,7 +196,8 @@ def cases(column: str) -> tuple[Case, ...]:
     base = _case()
     if column == "relation: derivatives":
         from accbo import move
-        from theory_checks.backends import like
+
+        from .backends import like
 
         here = like("jax")
         base = base._replace(

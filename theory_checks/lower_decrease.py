@@ -18,16 +18,17 @@ from accbo._arrays import asarray, row, to_host
 from accbo.algorithms import AccBOState
 from accbo.conformance.mistakes.changes import resume
 from accbo.problems import quadratic
-from theory_checks import lower_theory as theory
-from theory_checks.backends import like
-from theory_checks.consistency import expect
-from theory_checks.harness import Outcome, Settings
-from theory_checks.lower_steps import measure_step
-from theory_checks.own_path import instances, lyapunov
-from theory_checks.own_path.path import starting_points, trace
-from theory_checks.own_path.recursion import worst_of
-from theory_checks.prescribed import OnPath
-from theory_checks.statistics import Finding, at_least, at_most, exact
+
+from . import lower_theory as theory
+from .backends import like
+from .consistency import expect
+from .harness import Outcome, Settings
+from .lower_steps import measure_step
+from .own_path import instances, lyapunov
+from .own_path.path import starting_points, trace
+from .own_path.recursion import worst_of
+from .prescribed import OnPath
+from .statistics import Finding, at_least, at_most, exact
 
 MU, SMOOTHNESS = 0.1, 1.0
 STEPS = 40

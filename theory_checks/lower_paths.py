@@ -16,13 +16,14 @@ from accbo import AccBO, Tape, move, run
 from accbo._arrays import asarray, to_host
 from accbo.problems import LowerNoise, Quadratic, quadratic
 from accbo.sampling import random_matrix
-from theory_checks import lower_theory as theory
-from theory_checks.backends import like
-from theory_checks.consistency import expect
-from theory_checks.gaussian import predicted_covariance, predicted_mean, whiten
-from theory_checks.harness import Outcome, Settings
-from theory_checks.prescribed import OnPath
-from theory_checks.statistics import (
+
+from . import lower_theory as theory
+from .backends import like
+from .consistency import expect
+from .gaussian import predicted_covariance, predicted_mean, whiten
+from .harness import Outcome, Settings
+from .prescribed import OnPath
+from .statistics import (
     Finding,
     equal_mean,
     equal_variance,
@@ -217,8 +218,8 @@ def judge_noise(name: str, samples: np.ndarray) -> list[Finding]:
             law, kept = _without_previous(law, kept)
         white = whiten(kept, *law)
         label = f"{name}, t = {moment}"
-        findings.append(predicted_mean(f"mean of v/prediction, {label}", white))
-        findings.append(predicted_covariance(f"covariance of v/prediction, {label}", white))
+        findings.append(predicted_mean(f"χ²/k of the mean of v, {label}", white))
+        findings.append(predicted_covariance(f"χ²/k of Cov v, {label}", white))
     return findings
 
 
@@ -251,7 +252,7 @@ def _judge_eigenvalues(samples: np.ndarray) -> list[Finding]:
                 findings.append(
                     equal_variance(f"Var {symbol}, {label}", spread, ratio, len(errors))
                 )
-            quantity = f"covariance of v/prediction, {label}"
+            quantity = f"χ²/k of Cov v, {label}"
             findings.append(predicted_covariance(quantity, whiten(triples, *law)))
     return findings
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from theory_checks import lower_decrease as decrease
-from theory_checks import lower_paths as paths
-from theory_checks import lower_steps as steps
-from theory_checks import lower_theory as theory
-from theory_checks.harness import Outcome
-from theory_checks.panels import Curve, Panel
+from . import lower_decrease as decrease
+from . import lower_paths as paths
+from . import lower_steps as steps
+from . import lower_theory as theory
+from .harness import Outcome
+from .panels import Curve, Panel
 
 Found = dict[tuple[Any, ...], Outcome]  # of one kind of piece
 SHOWN = 0  # the eigenvalue shown: the smallest, followed worst
@@ -49,14 +49,15 @@ def _transient(found: Found) -> list[Panel]:
         times = np.arange(1, len(laws))
         mean = np.array([law.mean[index] for law in laws[1:]])
         spread = np.array([law.covariance[index, index] for law in laws[1:]])
-        lags.append(Curve(f"{name}, recursion", times, targets[1:, SHOWN] - mean, predicted=True))
-        variances.append(Curve(f"{name}, recursion", times, spread, predicted=True))
+        line = targets[1:, SHOWN] - mean
+        lags.append(Curve("recursion", times, line, predicted=True, group=name))
+        variances.append(Curve("recursion", times, spread, predicted=True, group=name))
         at, spread_at = lag[every - 1, part], variance[every - 1, part]
         half = HALF * np.sqrt(spread_at / count)
-        lags.append(Curve(f"{name}, measured", every, at, at - half, at + half))
+        lags.append(Curve(name, every, at, at - half, at + half, group=name))
         half = HALF * spread_at * math.sqrt(2 / count)
         around = (spread_at - half, spread_at + half)
-        variances.append(Curve(f"{name}, measured", every, spread_at, *around))
+        variances.append(Curve(name, every, spread_at, *around, group=name))
     return [
         Panel(
             "Lag on a drifting path",
@@ -92,12 +93,13 @@ def _orders(found: Found) -> Panel:
             step = theory.step_of(steps.MU, steps.lower_of(name, epsilon))
             lag, covariance = theory.stationary(step, steps.PACE * epsilon**2)
             errors.append(math.hypot(lag[2], math.sqrt(covariance[2, 2])))
-        curves.append(Curve(f"{rival.label}, stationary law", line, errors, predicted=True))
+        label = rival.label
+        curves.append(Curve("stationary law", line, errors, predicted=True, group=label))
         samples = [paths.gathered(found, "error", (name, power)) for power in steps.EXPONENTS]
         squares = np.array([np.mean(sample**2) for sample in samples])
         error = np.array([np.std(sample**2) / math.sqrt(sample.size) for sample in samples])
         ends = (np.sqrt(squares - HALF * error), np.sqrt(squares + HALF * error))
-        curves.append(Curve(f"{rival.label}, measured", sizes, np.sqrt(squares), *ends))
+        curves.append(Curve(label, sizes, np.sqrt(squares), *ends, group=label))
     return Panel(
         "Tracking error against ε",
         "α = ε², drift and variance as ε² and ε, on the μ-eigenvector, after 4/(μα) steps (SGD at "
@@ -108,6 +110,7 @@ def _orders(found: Found) -> Panel:
         curves,
         log_x=True,
         log_y=True,
+        power_law=True,
     )
 
 
@@ -115,6 +118,7 @@ def _without_noise(found: Found) -> Panel:
     """e_n² on the μ-eigenvector, its law, and the tempting claim."""
     n, s = np.arange(SHOWN_STEPS + 1), decrease.RATES[0]
     squares = found[0,]["e"][0, : SHOWN_STEPS + 1] ** 2
+    law = theory.error_without_noise(n, s) ** 2
     return Panel(
         "Without noise, at a fixed x",
         "‖e_n‖²/‖e_0‖² at αl = 1, μ = 0.1, on the μ-eigenvector: exactly (1 + ns)²(1 − s)^(2n). "
@@ -122,11 +126,9 @@ def _without_noise(found: Found) -> Panel:
         "n",
         "‖e_n‖²/‖e_0‖²",
         [
-            Curve(
-                "(1 + ns)²(1 − s)^(2n)", n, theory.error_without_noise(n, s) ** 2, predicted=True
-            ),
+            Curve("AccBO's warm start and steps", n, squares, group="AccBO"),
+            Curve("(1 + ns)²(1 − s)^(2n)", n, law, predicted=True, group="AccBO"),
             Curve("the claim (1 − s)^n", n, (1 - s) ** n, predicted=True),
-            Curve("AccBO's warm start and steps", n, squares),
         ],
         log_y=True,
     )
@@ -146,9 +148,9 @@ def _contractions(found: Found) -> Panel:
         "αl",
         "V₊/V",
         [
+            Curve("AccBO on the worst quadratic", lengths, measured, group="AccBO"),
+            Curve("law", line, predicted, predicted=True, group="AccBO"),
             Curve("1 − s, on every g", line, promised, predicted=True),
-            Curve("the worst quadratic", line, predicted, predicted=True),
-            Curve("AccBO's step on it", lengths, measured),
         ],
         log_x=True,
     )
@@ -167,8 +169,9 @@ def _share(found: Found) -> Panel:
             1 - np.searchsorted(values, bounds) / len(values) for values in (simulated, runs)
         )
         half = HALF * np.sqrt(shares * (1 - shares) / len(runs))
-        curves.append(Curve(f"recursion, {name}", bounds, predicted, predicted=True))
-        curves.append(Curve(f"AccBO, {name}", bounds, shares, shares - half, shares + half))
+        curves.append(Curve("recursion", bounds, predicted, predicted=True, group=name))
+        ends = (shares - half, shares + half)
+        curves.append(Curve(name, bounds, shares, *ends, group=name))
     return Panel(
         "Runs that ever stray",
         "Share of runs whose ‖y* − ŷ_t‖ is ever above a bound, t ≤ 50, with 99 % intervals, beside "

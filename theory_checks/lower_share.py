@@ -17,11 +17,12 @@ import numpy as np
 from accbo import Tape, move, run
 from accbo._arrays import asarray, to_host
 from accbo.problems import LowerNoise
-from theory_checks import lower_paths as paths
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Settings
-from theory_checks.prescribed import OnPath
-from theory_checks.statistics import Finding, equal_share
+
+from . import lower_paths as paths
+from .backends import like
+from .harness import Outcome, Settings
+from .prescribed import OnPath
+from .statistics import Finding, equal_share
 
 SHARES = (0.5, 0.1, 0.01)  # δ
 SIMULATED = {"quick": 40_000, "full": 400_000}

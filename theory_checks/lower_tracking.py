@@ -28,14 +28,14 @@ from typing import Any
 
 import numpy as np
 
-from theory_checks import lower_decrease as decrease
-from theory_checks import lower_paths as paths
-from theory_checks import lower_share as share
-from theory_checks import lower_steps as steps
-from theory_checks.harness import Outcome, Piece, Settings, save_records
-from theory_checks.lower_pictures import pictures
-from theory_checks.panels import Panel
-from theory_checks.statistics import Finding, equality_power
+from . import lower_decrease as decrease
+from . import lower_paths as paths
+from . import lower_share as share
+from . import lower_steps as steps
+from .harness import Outcome, Piece, Settings, save_records
+from .lower_pictures import pictures
+from .panels import Panel
+from .statistics import Finding, equality_power
 
 NAME = "lower_tracking"
 CLAIM = "y, ŷ follow their linear law; tracking is O(ε), SGD's O(1); V decreases by 1 − s"

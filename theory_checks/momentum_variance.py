@@ -37,12 +37,13 @@ from accbo.problems import (
     quadratic,
     relaxed_smooth,
 )
-from theory_checks.backends import like
-from theory_checks.consistency import expect
-from theory_checks.harness import Outcome, Piece, Settings, save_records
-from theory_checks.panels import Curve, Panel
-from theory_checks.prescribed import OnPath
-from theory_checks.statistics import Finding, equal_mean, equal_variance, equality_power
+
+from .backends import like
+from .consistency import expect
+from .harness import Outcome, Piece, Settings, save_records
+from .panels import Curve, Panel
+from .prescribed import OnPath
+from .statistics import Finding, equal_mean, equal_variance, equality_power
 
 NAME = "momentum_variance"
 CLAIM = "Var e_t follows the recursion to (1−β)/(1+β)·s0², and m_t does not lag"
@@ -190,21 +191,22 @@ def panels(
     curves = []
     for path, label in (("drift", "s1 = 0.4, on a drifting path"), ("rest", "at rest, s1 = 0")):
         variances = np.mean(_variances(*PATHS[path]), axis=-1)
-        curves.append(Curve(f"recursion, {label}", range(STEPS), variances, predicted=True))
+        curves.append(Curve("recursion", range(STEPS), variances, predicted=True, group=path))
         means = np.mean(errors[path] ** 2, axis=(1, 2))
         half = 2.58 * means * math.sqrt(2 / errors[path][0].size)
-        curves.append(Curve(f"measured, {label}", times, means, means - half, means + half))
+        curves.append(Curve(label, times, means, means - half, means + half, group=path))
     direction = np.array(DRIFT) / np.linalg.norm(DRIFT)
     lags = []
     for path, label in (("lag", "AccBO"), ("rival", "moving average")):
         along = -errors[path] @ direction
         half = 2.58 * np.std(along, axis=1) / math.sqrt(along.shape[1])
         mean = np.mean(along, axis=1)
-        lags.append(Curve(f"measured, {label}", times, mean, mean - half, mean + half))
+        lags.append(Curve(label, times, mean, mean - half, mean + half, group=path))
     steps = np.arange(STEPS)
     gap = BETA * (1 - BETA**steps) / (1 - BETA) * float(np.linalg.norm(DRIFT))
-    lags.append(Curve("β(1 − β^t)/(1 − β)·d, a moving average", steps, gap, predicted=True))
-    lags.append(Curve("0, AccBO", steps, 0.0 * gap, predicted=True))
+    lags.append(Curve("0", steps, 0.0 * gap, predicted=True, group="lag"))
+    label = "β(1 − β^t)/(1 − β)·d"
+    lags.append(Curve(label, steps, gap, predicted=True, group="rival"))
     return [
         Panel(
             "Variance of the momentum",

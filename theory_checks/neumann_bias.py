@@ -25,11 +25,12 @@ from accbo._arrays import asarray, index_dtype, to_host
 from accbo.algorithms import AccBOSample
 from accbo.problems import LowerNoise, Quadratic, quadratic
 from accbo.sampling import Start, random_rotation
-from theory_checks import batches
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import Finding, equal_mean, equality_power, exact
+
+from . import batches
+from .backends import like
+from .harness import Outcome, Piece, Settings
+from .panels import Curve, Panel
+from .statistics import Finding, equal_mean, equality_power, exact
 
 NAME = "neumann_bias"
 CLAIM = "E h has the bias (I − H/l)^Q H⁻¹ v, attained at (1 − μ/l)^Q ‖v‖/μ, in all samplings"
@@ -122,17 +123,16 @@ def panels(
             "terms Q",
             "relative bias",
             [
-                Curve("(1 − μ/l)^Q / μ", line, (1 - mu / SCALE) ** line / mu, predicted=True),
-                Curve("the μ-eigenvector", TERMS, ratios[:, 0]),
+                Curve("the μ-eigenvector", TERMS, ratios[:, 0], group="μ"),
+                Curve("(1 − μ/l)^Q/μ", line, (1 - mu / SCALE) ** line / mu, None, None, True, "μ"),
                 Curve("median of the others", TERMS, np.median(ratios[:, 1:], axis=1)),
             ],
             log_y=True,
         ),
         Panel(
             "Mean and variance of the three samplings",
-            "Measured over predicted, with intervals of level 1 − 10⁻⁹: "
-            + "; ".join(f"{i}: {f.quantity}" for i, f in enumerate(sampled)),
-            "finding",
+            "Measured over predicted, with intervals of level 1 − 10⁻⁹.",
+            "",
             "measured / predicted",
             [
                 Curve("prediction", [-0.5, len(sampled) - 0.5], [1.0, 1.0], predicted=True),
@@ -144,6 +144,7 @@ def panels(
                     ends[:, 1],
                 ),
             ],
+            ticks=[finding.quantity for finding in sampled],
         ),
     ]
 

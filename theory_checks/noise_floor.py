@@ -9,8 +9,10 @@ Claim       beside a nondegenerate minimiser the stationary ‖∇Φ‖ under Ac
             alone. Two rows show it: a moving average with η = ε^2.5, 1−β = ε has −1/3 as well, and
             so has, under Gaussian noise, no momentum at all. ``rate`` tells them apart.
 Regime      quadratic and cosh problems, d = 4; schedules of ``accbo.schedules`` with its constants;
-            start 0.3 from a stationary point; additive noise 0.5 (1.0 for the stale sample and
-            the AccBO it is compared with), multiplicative 0.1, curvature and coupling 0.1.
+            in the other order and option with independent factors, and where Φ is not convex with
+            randomised ones; start 0.3 from a stationary point; additive noise 0.5 (1.0 for the
+            stale sample and the AccBO it is compared with), multiplicative 0.1, curvature and
+            coupling 0.1.
 Statistic   mean of ‖∇Φ(x_t)‖ (of ‖y*(x_t) − ŷ_t‖ for tracking) over t ≥ T/2 per replicate, for
             T = 2^8, 2^10, 2^12 (rivals 2^8, 2^11; full: also 2^11 … 2^16); slope of log mean
             against log T, its error from the replicates. The two arms of the variance condition
@@ -31,6 +33,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,12 +45,13 @@ from accbo.conformance.faults import FAULTS
 from accbo.problem import Constants
 from accbo.problems import LowerNoise, UpperNoise, quadratic, relaxed_smooth
 from accbo.schedules import Schedule
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings, run_checkpoint, save_records
-from theory_checks.own import own_problem, own_schedule
-from theory_checks.panels import Curve, Panel
-from theory_checks.starts import directions, stationary_point
-from theory_checks.statistics import (
+
+from .backends import like
+from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from .own import own_problem, own_schedule
+from .panels import Curve, Panel
+from .starts import directions, stationary_point
+from .statistics import (
     LEVEL,
     Finding,
     at_least,
@@ -86,6 +90,7 @@ SHOWN_WINDOWS = {"quick": ((8, 11),), "full": WINDOWS["full"]}
 STALE_POWER = {"quick": 10, "full": 13}
 DIMENSION = 4
 SKEW = 0.1
+RIPPLE = 0.4  # of f in x, with which Φ is not convex
 REPLICATES = {"quick": 256, "full": 512}
 GROUP = 256
 RECORDS = 512  # states looked at in a run
@@ -106,6 +111,17 @@ def _average_like_accbo(constants: Constants, *, steps: int) -> Schedule[Any]:
 def _no_momentum(constants: Constants, *, steps: int) -> Schedule[Any]:
     found = schedules.accbo(constants, steps=steps)
     return dataclasses.replace(found, algorithm=dataclasses.replace(found.algorithm, momentum=0.0))
+
+
+def _otherwise(constants: Constants, *, steps: int) -> Schedule[Any]:
+    """AccBO in the other order and option, with independent factors."""
+    return schedules.accbo(
+        constants, steps=steps, order="sequential", option="II", sampling="independent"
+    )
+
+
+def _randomised(constants: Constants, *, steps: int) -> Schedule[Any]:
+    return schedules.accbo(constants, steps=steps, sampling="randomised")
 
 
 class Variant(NamedTuple):
@@ -132,6 +148,8 @@ VARIANTS = {
     "AccBO, skewed": Variant(user=True),
     "AccBO, cosh, skewed": Variant(problem="cosh", user=True),
     CONDITION: Variant(coupling=2.0),
+    "sequential, II, independent": Variant(schedule=_otherwise),
+    "Φ not convex, randomised": Variant(problem="ripples", schedule=_randomised),
     CONSTANT: Variant(coupling=2.0, constant_variance=True, predicted=-1 / 4, falls=False),
     "moving average, own schedule": Variant(
         "normal", predicted=-1 / 4, falls=None, fault=NO_FAULT, schedule=schedules.moving_average
@@ -229,6 +247,7 @@ def _problem(
         np.linspace(1.0, 1.5, dimension),
         dimension,
         coupling=coupling,
+        **({"ripple": RIPPLE} if kind == "ripples" else {}),
         noise_upper=UpperNoise(noise, 0.1, noise, 0.1, law=law, probability=skew),
         noise_lower=LowerNoise(0.5, 0.1, 0.1, law=law, probability=skew),
     )
@@ -341,8 +360,16 @@ def panels(
     ):
         curves = [curve for name in names for curve in _curves(settings, outcomes, name)]
         if curves:
-            found.append(Panel(title, CAPTIONS[title], "T", label, curves, True, True))
+            caption = f"{POINTS} {CAPTIONS[title]}" if settings == _plain(settings) else POINTS
+            panel = Panel(title, caption, "T", label, curves, True, True, power_law=True)
+            found.append(panel)
     return found
+
+
+def _plain(settings: Settings) -> Settings:
+    """The same with nothing of the user's own in it, so that all the curves are drawn."""
+    nothing: dict[str, Any] = dict.fromkeys(("fault", *VARIATIONS))
+    return dataclasses.replace(settings, **nothing)
 
 
 def _named(settings: Settings, quantity: str, coupling: float) -> list[str]:
@@ -364,20 +391,25 @@ def _curves(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], name: 
     assert predicted is not None  # such curves are left out above
     line = np.exp(np.mean(np.log(means)) + predicted * (np.log(sizes) - np.log(sizes).mean()))
     return [
-        Curve(name, sizes, means, means - half, means + half),
-        Curve(f"T^{predicted:.2f}", sizes, line, predicted=True),
+        Curve(name, sizes, means, means - half, means + half, group=name),
+        Curve(
+            f"T^({Fraction(predicted).limit_denominator(12)})", sizes, line, None, None, True, name
+        ),
     ]
 
 
+POINTS = (
+    "Points: means over the replicates with 99 % intervals. Lines: the predicted slope through the "
+    "middle of each set of points; below, the slopes between neighbouring points."
+)
 CAPTIONS = {
     "The noise floor": (
-        "Points: means over the replicates with 99 % intervals. Lines: the predicted slope "
-        "through the middle of each set of points. AccBO's level falls like ε = T^(−1/3), but so "
+        "AccBO's level falls like ε = T^(−1/3), but so "
         "does that of a moving average with η = ε^2.5 and, under Gaussian noise, that of no "
         "momentum at all: the picture shows a schedule, not a rate."
     ),
     "Where y carries Φ": (
-        "The same with a coupling of 2, both arms on the same noise: with a lower variance of O(ε) "
+        "With a coupling of 2, both arms on the same noise: with a lower variance of O(ε) "
         "the level falls, with a constant one it falls as T^(−1/4) only. This is why the theory "
         "asks for a variance of O(ε)."
     ),

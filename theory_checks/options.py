@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accbo._options import Parser, seconds
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.target import load_target
-from accbo.conformance.vector_commands import seconds
-from theory_checks import backends
-from theory_checks.harness import Settings
-from theory_checks.registry import CHECKS
+
+from . import backends
+from .harness import Settings
+from .registry import CHECKS
 
 LAWS = ("normal", "two_point", "sign")
 VARIED = ("schedule", "noise", "problem", "dimension", "skew", "window")
@@ -24,13 +25,17 @@ class UsageError(Exception):
     """What the user asked for cannot be done; the message says why."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options."""
-    made = argparse.ArgumentParser(
-        prog="python -m theory_checks",
-        description="Measure the theory of AccBO and compare it with the prediction.",
-        epilog="Exit codes: 0 all passed, 1 a check failed, 2 could not run, 130 interrupted.",
-    )
+def parser() -> Parser:
+    """The parser of ``python -m theory_checks``."""
+    made = Parser(prog="python -m theory_checks")
+    add_options(made)
+    return made
+
+
+def add_options(made: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    made.description = "Measure the theory of AccBO and compare it with the prediction."
+    made.epilog = "Exit codes: 0 all passed, 1 a check failed, 2 could not run, 130 interrupted."
     made.add_argument(
         "--check",
         nargs="+",
@@ -62,7 +67,6 @@ def parser() -> argparse.ArgumentParser:
     _modes(made.add_argument_group("operating characteristics").add_mutually_exclusive_group())
     _scale(made.add_argument_group("long runs"))
     _instances(made.add_argument_group("your own instance of rate and noise_floor"))
-    return made
 
 
 def _outputs(group: Any) -> None:
@@ -70,6 +74,12 @@ def _outputs(group: Any) -> None:
     group.add_argument("--junit", type=Path, metavar="FILE", help="the same as JUnit XML")
     group.add_argument(
         "--report", type=Path, metavar="DIR", help="a page with pictures, and both of the above"
+    )
+    group.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        help="each picture as PDF, SVG, PNG and CSV, and all laws in one",
     )
     group.add_argument(
         "--records", type=Path, metavar="DIR", help="keep the raw per-replicate curves there"

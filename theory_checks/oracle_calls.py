@@ -47,12 +47,13 @@ from accbo.problems import LowerNoise, Quadratic, UpperNoise, quadratic
 from accbo.sampling import random_matrix
 from accbo.schedules import Schedule
 from accbo.upper import gradient_step
-from theory_checks import crossover
-from theory_checks.backends import like
-from theory_checks.crossover import Cost, Method
-from theory_checks.harness import Outcome, Piece, Settings, run_checkpoint, save_records
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import (
+
+from . import crossover
+from .backends import like
+from .crossover import Cost, Method
+from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from .panels import Curve, Panel
+from .statistics import (
     Finding,
     at_least,
     exact,
@@ -242,7 +243,7 @@ def _run(
     piece: Piece,
     host: Quadratic,
     algorithm: Any,
-    schedule: Schedule,
+    schedule: Schedule[Any],
     replicates: int,
     noise: tuple[int, int],
 ) -> np.ndarray:
@@ -568,6 +569,7 @@ def panels(
             _level_curves(settings, outcomes),
             True,
             True,
+            power_law=True,
         ),
         Panel(
             "What AccBO saves below ε*",
@@ -584,11 +586,11 @@ def panels(
             "One choice at a time",
             "Level of each variant over AccBO's at the same T, on the same noise, with 99 % "
             "intervals. Only the variants without recursive momentum are several times worse.",
-            "variant, in the order of the legend",
+            "",
             "level/AccBO's level",
             _ablation_curves(findings),
-            False,
-            True,
+            log_y=True,
+            ticks=_variants(findings),
         ),
     ]
 
@@ -605,8 +607,9 @@ def _level_curves(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) 
             means, half = np.exp(method.log_levels), _Z * errors
             law = method.theory()
             line = np.exp(law.intercept + law.slope * method.log_steps)
-            curves.append(Curve(name, calls, means, means * np.exp(-half), means * np.exp(half)))
-            curves.append(Curve(f"proportional to ε, {name}", calls, line, predicted=True))
+            low, high = means * np.exp(-half), means * np.exp(half)
+            curves.append(Curve(name, calls, means, low, high, group=name))
+            curves.append(Curve("proportional to ε", calls, line, predicted=True, group=name))
     return curves
 
 
@@ -622,14 +625,14 @@ def _ratio_curves(
         intervals = [finding.interval for finding in shown if finding.interval is not None]
         low, high = zip(*intervals, strict=True)
         means = [finding.measured for finding in shown]
-        curves.append(Curve(name, crossover.FACTORS, means, low, high))
+        curves.append(Curve(name, crossover.FACTORS, means, low, high, group=name))
         pair, _ = _pair(settings, outcomes, name.split(",")[0])
         laws = (pair[0].theory(), pair[1].theory())
         costs = (pair[0].cost, pair[1].cost)
         star = crossover.crossing(laws, costs)
         paid = (_cost(outcomes, "paid"), costs[1]) if "paid" in name else costs
         ratios = [crossover.log_ratio(star - math.log(k), laws, paid) for k in factors]
-        curves.append(Curve(f"predicted, {name}", factors, np.exp(ratios), predicted=True))
+        curves.append(Curve("predicted", factors, np.exp(ratios), predicted=True, group=name))
     return [*curves, Curve("ε*/ε", factors, factors, predicted=True)]
 
 
@@ -639,13 +642,16 @@ def _of(finding: Finding, name: str) -> bool:
 
 def _ablation_curves(findings: Sequence[Finding]) -> list[Curve]:
     shown = [finding for finding in findings if finding.quantity.startswith("level")]
-    curves = [Curve("AccBO", (1, len(shown)), (1.0, 1.0), predicted=True)]
-    for index, finding in enumerate(shown, 1):
-        assert finding.interval is not None
-        name = finding.quantity.removeprefix("level, ").removesuffix(" / AccBO's")
-        low, high = finding.interval
-        curves.append(Curve(f"{index} {name}", (index,), (finding.measured,), (low,), (high,)))
-    return curves
+    levels = [finding.measured for finding in shown]
+    low, high = zip(*(f.interval for f in shown if f.interval is not None), strict=True)
+    places = range(len(shown))
+    even = Curve("AccBO", (-0.5, len(shown) - 0.5), (1.0, 1.0), predicted=True)
+    return [Curve("variant", places, levels, low, high), even]
+
+
+def _variants(findings: Sequence[Finding]) -> list[str]:
+    names = [finding.quantity for finding in findings if finding.quantity.startswith("level")]
+    return [name.removeprefix("level, ").removesuffix(" / AccBO's") for name in names]
 
 
 # --- instances -------------------------------------------------------------------------------
@@ -676,7 +682,9 @@ def ablation_problem() -> Quadratic:
     )
 
 
-def _schedule(method: str, problem: Quadratic, steps: int, sampling: str = "chained") -> Schedule:
+def _schedule(
+    method: str, problem: Quadratic, steps: int, sampling: str = "chained"
+) -> Schedule[Any]:
     if method == "SLIP":
         return schedules.slip(problem.constants, steps=steps)
     return schedules.accbo(problem.constants, steps=steps, sampling=sampling)

@@ -6,8 +6,8 @@ import math
 import textwrap
 from collections.abc import Sequence
 
-from theory_checks.harness import Settings, Verdict
-from theory_checks.statistics import Finding, short
+from .harness import Settings, Verdict
+from .statistics import Finding, short
 
 WIDTH = 80
 _INDENT = " " * 5

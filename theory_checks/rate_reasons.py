@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from accbo import AccBO, Tape, run
+from accbo import AccBO, Tape, count_calls, run
 from accbo._arrays import row
 from accbo.momentum import recursive_momentum
 from accbo.problem import Constants
 from accbo.schedules import Schedule, accbo
 from accbo.upper import normalized_step
 
-VARIANCE, UPPER, BOTH = "variance", "upper", "both"
+VARIANCE, UPPER, LOWER, BOTH = "variance", "upper", "lower", "both"
 SHOWN = {
     VARIANCE: "the same with a lower variance of O(ε)",
     UPPER: "the same with AccBO's momentum, β and η",
-    BOTH: "the same with both of these",
+    LOWER: "the same with AccBO's α, γ and τ",
+    BOTH: "the same with its variance, β and η",
 }
 
 
@@ -41,6 +42,16 @@ def alternatives(
         )
         if algorithm != schedule.algorithm:
             found[UPPER] = dataclasses.replace(schedule, algorithm=algorithm, first=standard.first)
+        below = dataclasses.replace(
+            schedule.algorithm,
+            lower_step_size=standard.algorithm.lower_step_size,
+            lower_momentum=standard.algorithm.lower_momentum,
+            averaging=standard.algorithm.averaging,
+            period=None,
+            lower_steps=1,
+        )
+        if below != schedule.algorithm:
+            found[LOWER] = dataclasses.replace(schedule, algorithm=below)
         if quieter and UPPER in found:
             found[BOTH] = dataclasses.replace(found[UPPER], lower_scale=standard.lower_scale)
     return found
@@ -53,17 +64,27 @@ def parameters(schedule: Schedule[Any]) -> np.ndarray:
     return np.array([1 - decay, step, schedule.lower_scale**2], dtype=float)
 
 
+def samples_an_iteration(schedule: Schedule[Any], problem: Any, x: np.ndarray, steps: int) -> float:
+    """Evaluations of ∇_xF in the mean iteration of a run: those of a batch count one by one."""
+    y = problem.solution(x)
+    whole, start = (
+        count_calls(schedule.algorithm, problem, x, y, steps=count).grad_x_upper
+        for count in (steps, 1)
+    )
+    return (whole - start) / (steps - 1)
+
+
 def reads_the_old_point(schedule: Schedule[Any], problem: Any, x: np.ndarray) -> float:
     """1 where the momentum depends on the previous point, as a recursive one does; else 0.
 
     NaN where the algorithm's state does not say what its previous point is.
     """
-    algorithm, one = schedule.algorithm, x[:1]
-    state = run(algorithm, problem, one, problem.solution(one), steps=2, progress=False).state
+    algorithm = schedule.algorithm
+    state = run(algorithm, problem, x, problem.solution(x), steps=2, progress=False).state
     olds = [name for name in ("x_previous", "y_average_previous") if hasattr(state, name)]
     if not olds:
         return 0.0 if hasattr(state, "momentum") else math.nan
-    sample = row(Tape(1).open(one).block(algorithm.draw(problem, True), 1), 0)
+    sample = row(Tape(1).open(x).block(algorithm.draw(problem, True), 1), 0)
     moved = state._replace(**{name: getattr(state, name) + 1.0 for name in olds})
     here, there = (algorithm.step(problem, each, sample).momentum for each in (state, moved))
     return float(not np.array_equal(here, there))
@@ -79,6 +100,8 @@ def cause(reached: dict[str, bool], facts: np.ndarray, recursive: float) -> str:
         named = "moving average, not recursive"
     elif reached.get(UPPER) or reached.get(BOTH):
         named = "its β, η or upper step"
+    elif reached.get(LOWER):
+        return "its α, γ or τ"
     else:
-        return "neither its variance, β nor η"
+        return "none of variance, β, η, α, γ, τ alone"
     return f"{named}; variance" if reached.get(BOTH) and not reached.get(UPPER) else named

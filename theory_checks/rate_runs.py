@@ -13,9 +13,10 @@ from accbo import Tape, move, run
 from accbo._arrays import asarray, norm, to_host
 from accbo.problems import LowerNoise, Plateau, WaveNoise, plateau
 from accbo.schedules import Factors, Schedule, accbo
-from theory_checks.backends import like
-from theory_checks.harness import Outcome
-from theory_checks.starts import directions
+
+from .backends import like
+from .harness import Outcome
+from .starts import directions
 
 REACHED = 0.7  # c: the running mean of ‖∇Φ‖ has to come down to cε
 GAP = 1.0  # Δ = Φ(x_0) − min Φ, for every ε

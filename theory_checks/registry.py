@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from theory_checks import (
+from . import (
     lower_tracking,
     momentum_variance,
     neumann_bias,

@@ -17,8 +17,9 @@ from xml.etree import ElementTree
 
 import accbo
 from accbo._printable import cleaned
-from theory_checks.harness import Settings, Verdict
-from theory_checks.statistics import KINDS, Finding
+
+from .harness import Settings, Verdict
+from .statistics import KINDS, Finding
 
 SCHEMA = "accbo-theory/1"
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # by the CUDA that a wheel is for; from source

@@ -33,10 +33,11 @@ from accbo import AccBO, Tape, run
 from accbo._arrays import namespace, norm
 from accbo.conformance.faults import FAULTS
 from accbo.upper import gradient_step
-from theory_checks.chain import Chain, LiftedChain, samples_alone
-from theory_checks.harness import Outcome, Piece, Settings, save_records
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import Finding, at_least, shown, slope
+
+from .chain import Chain, LiftedChain, samples_alone
+from .harness import Outcome, Piece, Settings, save_records
+from .panels import Curve, Panel
+from .statistics import Finding, at_least, shown, slope
 
 NAME = "sample_floor"
 CLAIM = "no method gets to the end of a chain on fewer samples than a coin of p needs for T heads"
@@ -45,9 +46,9 @@ NOT_SHOWN = "which method is the better one"
 SOURCE = "SPEC 4.4c"
 EFFECT = "every sample used twice, by a method at the floor"
 KILLS = (  # its own are at the end of this file
-    "theory_checks.sample_floor:used_twice",
-    "theory_checks.sample_floor:leaks_between_replicates",
-    "theory_checks.sample_floor:miscounted",
+    f"{__name__}:used_twice",
+    f"{__name__}:leaks_between_replicates",
+    f"{__name__}:miscounted",
     "upper gradient leaks",
 )
 DESIGNATED = KILLS[0]
@@ -280,11 +281,12 @@ def panels(
         lengths = sorted(key[2] for key in outcomes if key[:2] == (kind, method))
         means = np.array([np.mean(outcomes[kind, method, T]["samples"]) for T in lengths])
         if np.all(np.isfinite(means)):
-            curves.append(Curve(_name(kind, method), lengths, means))
+            curves.append(Curve(_name(kind, method), lengths, means, joined=True))
     lengths = list(LENGTHS[settings.profile])
     floor = [length / _chain(length).probability for length in lengths]
     curves.append(Curve("T/p", lengths, floor, predicted=True))
-    return [Panel("Samples to the end of a chain", CAPTION, "T", "samples", curves, True, True)]
+    title = "Samples to the end of a chain"
+    return [Panel(title, CAPTION, "T", "samples", curves, True, True, power_law=True)]
 
 
 CAPTION = (

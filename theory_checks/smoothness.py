@@ -30,11 +30,12 @@ import numpy as np
 from accbo import AccBO, Constants, Tape, move
 from accbo._arrays import asarray, to_host
 from accbo.problems import nonquadratic, quadratic, relaxed_smooth
-from theory_checks.adversary import Effort, Ratio, Space, search
-from theory_checks.backends import like
-from theory_checks.harness import Outcome, Piece, Settings
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import Finding, at_most, between
+
+from .adversary import Effort, Ratio, Space, search
+from .backends import like
+from .harness import Outcome, Piece, Settings
+from .panels import Curve, Panel
+from .statistics import Finding, at_most, between
 
 NAME = "smoothness"
 CLAIM = "f and Φ are relaxed smooth with the problems' constants; noise-free m_0 linearises Φ"
@@ -411,15 +412,15 @@ def panels(
         Panel(
             "The worst pairs found",
             "Ratio over its prediction (1, or a smaller or larger supremum that is known); no pair "
-            "may lie above the line. Pairs that were tried before any climb often fall short. "
-            + "; ".join(f"{i}: {f.quantity}" for i, f in enumerate(findings)),
-            "statement",
+            "may lie above the line. Pairs that were tried before any climb often fall short.",
+            "",
             "ratio / prediction",
             [
                 Curve("prediction", [-0.5, len(keys) - 0.5], [1.0, 1.0], predicted=True),
                 Curve("worst pair of the search", np.arange(len(keys)), worst / bounds),
                 Curve("worst pair before it climbs", np.arange(len(keys)), tried / bounds),
             ],
+            ticks=[finding.quantity for finding in findings],
         ),
         Panel(
             "How loose Φ's constants are",
@@ -458,4 +459,4 @@ def _claimed() -> Curve:
 
 
 def _along(label: str, outcome: Outcome) -> Curve:
-    return Curve(label, outcome["lengths"], outcome["along"])
+    return Curve(label, outcome["lengths"], outcome["along"], joined=True)

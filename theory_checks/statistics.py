@@ -118,7 +118,7 @@ def between(
         float(measured),
         None,
         "bound",
-        f"{short(least)} … {short(most)}",
+        _range(least, most),
         f"from {least:.6g} to {most:.6g}",
         bool(least <= measured <= most),
         _share(abs(measured - middle), half),
@@ -378,6 +378,15 @@ def short(value: float) -> str:
     text = f"{value:.2g}"
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def _range(least: float, most: float) -> str:
+    """Both ends, with as many digits as tell them apart."""
+    for digits in range(2, 18):
+        ends = [f"{value:.{digits}g}" for value in (least, most)]
+        if ends[0] != ends[1]:
+            break
+    return " … ".join(ends)
 
 
 def _fresh_alarm(passed: bool, error: float, *rooms: float) -> float:

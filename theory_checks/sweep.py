@@ -11,8 +11,9 @@ from tqdm import tqdm
 from accbo._pieces.engine import carried_out
 from accbo._pieces.kept import Work
 from accbo.checkpoint import START_OVER, CheckpointError
-from theory_checks.harness import Outcome, Piece, Settings, Verdict, judge, measure
-from theory_checks.kept import Kept, digest
+
+from .harness import Outcome, Piece, Settings, Verdict, judge, measure
+from .kept import Kept, digest
 
 
 class Case(NamedTuple):
@@ -107,7 +108,7 @@ class Task(NamedTuple):
         fault = "" if settings.fault is None else f"-{digest(settings.fault)}"
         return Work(
             name=f"{piece.file_name}-{settings.seed}{fault}",
-            key={"check": piece.check, "key": piece.key, **settings.numbers()},
+            key={"check": piece.check, "key": piece.key, **settings.key()},
             function=measure,
             arguments=(settings, piece),
         )

@@ -52,7 +52,8 @@ def namespace(x: Array) -> Any:
 
 def is_jax(x: Array) -> bool:
     """Whether ``x`` is a JAX array or tracer."""
-    return array_api_compat.is_jax_array(x)
+    holds: bool = array_api_compat.is_jax_array(x)
+    return holds
 
 
 def is_traced(x: Array) -> bool:
@@ -156,10 +157,13 @@ def to_host(x: Array) -> np.ndarray:
     """``x`` as a NumPy array (copied from its device where it is not on the host)."""
     if isinstance(x, np.ndarray | np.generic | float | int):
         return np.asarray(x)
+    host: np.ndarray
     if array_api_compat.is_torch_array(x):
-        return x.detach().cpu().numpy()
+        host = x.detach().cpu().numpy()
+        return host
     if array_api_compat.is_cupy_array(x):
-        return x.get()
+        host = x.get()
+        return host
     if array_api_compat.is_mparray_array(x):
         flat = namespace(x).reshape(x, (-1,))
         return np.asarray([float(flat[i]) for i in range(x.size)]).reshape(x.shape)
@@ -274,9 +278,9 @@ def move(tree: Any, like: Array, dtype: Any = None) -> Any:
 
 def rows(tree: Any) -> int:
     """Length of the leading axis that all arrays of ``tree`` share."""
-    if type(tree) is dict:  # the hot path of an eager run
-        return next(iter(tree.values())).shape[0]
-    return next(leaves(tree)).shape[0]
+    is_flat = type(tree) is dict  # the hot path of an eager run
+    size: int = (next(iter(tree.values())) if is_flat else next(leaves(tree))).shape[0]
+    return size
 
 
 def row(tree: Any, index: int) -> Any:

@@ -41,12 +41,12 @@ def place(error: BaseException) -> str:
     installed package that is not an array library.
     """
     if isinstance(error, SyntaxError) and error.filename:
-        return _at(error.filename, error.lineno or 0)
+        return located(error.filename, error.lineno or 0)
     frames = list(_frames(error.__traceback__))
     for own in (is_own, _is_installed):
         for code, line in reversed(frames):
             if own(code.co_filename):
-                return _at(code.co_filename, line)
+                return located(code.co_filename, line)
     return ""
 
 
@@ -57,7 +57,7 @@ def defined(*candidates: Any) -> str:
             with contextlib.suppress(Exception):
                 code = getattr(inspect.unwrap(function), "__code__", None)
                 if isinstance(code, CodeType) and is_own(code.co_filename):
-                    return _at(code.co_filename, code.co_firstlineno)
+                    return located(code.co_filename, code.co_firstlineno)
     return ""
 
 
@@ -72,7 +72,8 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[CodeType, int]]:
         trace = trace.tb_next
 
 
-def _at(path: str, line: int) -> str:
+def located(path: str, line: int) -> str:
+    """`` (FILE, line N)``, the file as seen from the current folder."""
     here = os.path.join(os.getcwd(), "")
     return f" ({clean(path.removeprefix(here))}, line {line})"
 

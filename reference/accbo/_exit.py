@@ -3,7 +3,8 @@
 Exit code 0 is returned from one place, ``finish``, out of an ``Answer``. Everything that is no
 answer is ``COULD_NOT_RUN`` with one sentence: somebody else's ``sys.exit(0)``, an exception that
 nobody foresaw. Files are written before anything is printed, and a reader that has gone, or an
-encoding that lacks a character, changes no code.
+encoding that lacks a character, changes no code; nor does what runs in the process afterwards
+(``program``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from accbo._blame import described, hint, place
 from accbo._foreign import interrupts, no_end
@@ -35,7 +36,7 @@ class Answer:
 
     code: int
     text: str = ""
-    files: tuple[tuple[Path, str], ...] = ()
+    files: tuple[tuple[Path, str | bytes], ...] = ()
     afterwards: Callable[[], Any] | None = None
     closing: Callable[[], Any] = lambda: None
     complaint: str = ""
@@ -68,6 +69,23 @@ def finish(name: str, work: Callable[[], Answer], stopped: str = "interrupted") 
         return answer.code
 
 
+def program(main: Callable[[], int]) -> NoReturn:
+    """Run ``main`` as a whole program, and end the process with its code.
+
+    Somebody else's code may have left work for the end (``atexit``, ``__del__``, a thread), and
+    that may call ``os._exit(0)``: it ends the process with the code that is known, not with its
+    own. A process that is forked there keeps its own.
+    """
+    code = main()
+    end, process = os._exit, os.getpid()
+
+    def as_known(status: int) -> NoReturn:
+        end(code if os.getpid() == process else status)
+
+    os._exit = as_known
+    sys.exit(code)
+
+
 def _checked(answer: Any) -> Answer:
     """``answer`` if it is one; raises ``TypeError``."""
     if not isinstance(answer, Answer) or answer.code not in (OK, DEPARTS, COULD_NOT_RUN):
@@ -89,9 +107,9 @@ class OutputError(OSError):
     """A file could not be written; the verdict is known, and said beside it."""
 
 
-def _write(path: Path, content: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     try:
-        write(path, clean(content, keep="\n\t"))
+        write(path, content if isinstance(content, bytes) else clean(content, keep="\n\t"))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -37,9 +37,11 @@ from accbo.algorithms import (
 from accbo.auditing import audit
 from accbo.checkpoint import CheckpointError
 from accbo.counting import Calls, count_calls
+from accbo.divergence import DivergenceWarning
 from accbo.problem import BilevelProblem, Constants, Noise
 from accbo.run import Interrupted, NonFiniteError, Result, run
 from accbo.sampling import Replay, Start, Tape
+from accbo.tasks.own import OwnTask as Task
 
 __all__ = [
     "BOREP",
@@ -59,6 +61,7 @@ __all__ = [
     "Calls",
     "CheckpointError",
     "Constants",
+    "DivergenceWarning",
     "Interrupted",
     "MASOBASample",
     "MASOBAState",
@@ -80,6 +83,7 @@ __all__ = [
     "TTSASample",
     "TTSAState",
     "Tape",
+    "Task",
     "VRBOBatch",
     "VRBOSample",
     "VRBOState",

@@ -16,10 +16,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-import numpy as np
-
 from accbo._blame import described, place
-from accbo._limits import TooLong, at_most
+from accbo._limits import TooLong, at_most, get_handler, set_handler
 
 
 class ForeignError(Exception):
@@ -47,6 +45,8 @@ def foreign(what: str, seconds: float | None = None, home: str = "") -> Iterator
     ``ForeignError``, a ``NotImplementedError`` (not covered), an outer limit's end and a true
     Ctrl-C go on as they are. NumPy's error state and the standard streams are put back.
     """
+    import numpy as np  # not above: the program's --help comes by here
+
     streams = sys.stdout, sys.stderr
     with interrupts() as pressed:
         try:
@@ -83,7 +83,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
     Somebody else's code can raise ``KeyboardInterrupt`` too; only the signal tells them apart.
     """
-    before = signal.getsignal(signal.SIGINT)
+    before = get_handler(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
     if not main or not callable(before):
         yield lambda: False
@@ -95,12 +95,12 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         seen = True
         return before(number, frame)
 
-    signal.signal(signal.SIGINT, note)
+    set_handler(signal.SIGINT, note)
     try:
         yield lambda: seen
     finally:
-        if signal.getsignal(signal.SIGINT) is note:
-            signal.signal(signal.SIGINT, before)
+        if get_handler(signal.SIGINT) is note:
+            set_handler(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

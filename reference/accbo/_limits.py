@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 AGAIN = 0.05  # seconds until the signal comes again, for code that swallows every exception
+
+# Python 3.11 tries every handler as a member of an enumeration, which fails at the cost of an
+# exception; the module beneath does not, and here they are called around every call of a user's
+_plain: Any = sys.modules.get("_signal", signal)
+get_handler: Callable[[int], Any] = _plain.getsignal
+set_handler: Callable[[int, Any], Any] = _plain.signal
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +59,7 @@ def at_most(seconds: float | None) -> Iterator[Limit | None]:
     if not main or not hasattr(signal, "setitimer"):
         yield limit
         return
-    before = signal.signal(signal.SIGALRM, _stop)
+    before = set_handler(signal.SIGALRM, _stop)
     _running.append(limit)
     try:
         _arm()
@@ -63,7 +71,7 @@ def at_most(seconds: float | None) -> Iterator[Limit | None]:
         if limit in _running:  # the signal came on the way out
             _running.remove(limit)
         _arm()
-        signal.signal(signal.SIGALRM, before)
+        set_handler(signal.SIGALRM, before)
 
 
 def _arm() -> None:

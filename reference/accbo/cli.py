@@ -1,189 +1,121 @@
-"""The command ``accbo``: the correctness oracle for the shell and for CI."""
+"""The command ``accbo``: one program, whose commands are imported when they are asked for.
+
+A command is a row of ``COMMANDS``: one line of help, and the function, as ``module:function``,
+that fills its parser and sets ``run`` there, a function of the options that returns an
+``accbo._exit.Answer``.
+"""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
-from accbo import data_commands
-from accbo._exit import COULD_NOT_RUN, OK, Answer, finish, steady_streams
-from accbo.auditing import commands as audit_commands
-from accbo.conformance import vector_commands
-from accbo.conformance.check import check, namespace_of, select
-from accbo.conformance.explain import explain
-from accbo.conformance.methods import catalogue, declared, known
-from accbo.conformance.namespaces import NAMESPACES
-from accbo.conformance.observe import TIME_LIMIT, Runner
-from accbo.conformance.target import load_target, space_of
-from accbo.conformance.vector import ACCBO, SET
-from accbo.conformance.vector_commands import seconds
-from accbo.tasks import commands as task_commands
+from accbo import __version__
+from accbo._exit import COULD_NOT_RUN, finish, program, steady_streams
+from accbo._options import Parser, command_of
+
+
+class Command(NamedTuple):
+    """A command: its line in ``accbo --help``, and what fills its parser."""
+
+    help: str
+    fill: str
+
+
+CONFORMANCE = "accbo.conformance.commands"
+TASKS = "accbo.tasks.commands"
+COMMANDS = {
+    "conform": Command("hold an implementation to the reference", f"{CONFORMANCE}:fill_conform"),
+    "explain": Command(
+        "print all intermediates of one step beside the implementation's",
+        f"{CONFORMANCE}:fill_explain",
+    ),
+    "faults": Command("list the known mistakes", f"{CONFORMANCE}:fill_faults"),
+    "vectors": Command(
+        "test vectors for any language: verify results, list, lint, generate",
+        "accbo.conformance.vector_commands:fill",
+    ),
+    "theory": Command(
+        "measure the laws of the theory, and compare them with the prediction",
+        "accbo.theory:fill",
+    ),
+    "trace": Command(
+        "judge a training loop from the scalars that it logged", "accbo.tracing.commands:fill"
+    ),
+    "audit": Command("does the theory apply to a problem?", "accbo.auditing.commands:fill"),
+    "run": Command("compare methods on a task at equal oracle calls", f"{TASKS}:fill_run"),
+    "compare": Command(
+        "all methods on a task of your own, at equal oracle calls and at equal seconds",
+        "accbo.tasks.own_commands:fill",
+    ),
+    "list": Command("list the tasks and the methods", f"{TASKS}:fill_list"),
+    "data": Command("fetch the real data of the tasks, or list them", "accbo.data_commands:fill"),
+    "bench": Command("time a step, and other measurements; from a clone", "accbo.cli:fill_bench"),
+    "complete": Command("complete all this in your shell", "accbo._completion:fill"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["bench"]:
+        return _bench(words[1:])
     with steady_streams():
-        options = _parser().parse_args(arguments)
-    return finish("accbo", lambda: options.run(options))
+        options = parser_with([name for name in [command_of(words)] if name]).parse_args(words)
+    return finish("accbo", lambda: options.run(options), getattr(options, "stopped", "interrupted"))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser_with(names: Collection[str]) -> Parser:
+    """The program's parser, in which the commands of these ``names`` know their options."""
+    parser = Parser(
         prog="accbo",
-        description="Is an implementation right, does the theory apply, and who is best at a task?",
+        description="Is an implementation right, do the laws hold, does the theory apply, and who "
+        "is best at a task?",
+        epilog="accbo COMMAND --help says more. Exit codes: 0 yes, 1 no, 2 could not tell.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_conform(commands)
-    _add_explain(commands)
-    _add_faults(commands)
-    vector_commands.add_commands(commands)
-    data_commands.add_commands(commands)
-    task_commands.add_commands(commands)
-    audit_commands.add_commands(commands)
+    parser.add_argument("--version", action="version", version=f"accbo {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(name, help=command.help)
+        if name in names:
+            module, _, function = command.fill.partition(":")
+            getattr(import_module(module), function)(added)
     return parser
 
 
-def _add_conform(commands: Any) -> None:
-    parser = commands.add_parser(
-        "conform",
-        help="hold an implementation to the reference",
-        description="Run every check. Exit code 0: conforms, 1: departs, 2: could not run.",
-        epilog="an implementation is a factory(problem, algorithm, state) that returns an object "
-        "with step(sample) and state(); see accbo.conformance.adapter",
-    )
-    _add_target(parser)
-    parser.add_argument("--fast", action="store_true", help="a part of the cases, for CI")
-    parser.add_argument("--cases", type=int, default=SET, metavar="N", help="an older case set")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
-    parser.add_argument(
-        "--expect",
-        action="append",
-        default=[],
-        metavar="CHECK=REASON",
-        help="this check is expected to fail; if it passes, that is a failure",
-    )
-    parser.add_argument(
-        "--limit-total",
-        type=seconds,
-        metavar="S",
-        help="seconds for all cases; what was judged until then is reported (default: no limit)",
-    )
-    parser.set_defaults(run=_conform)
+# --- the benchmarks, which are no part of the installed package ---------------------------------
 
 
-def _add_explain(commands: Any) -> None:
-    parser = commands.add_parser(
-        "explain",
-        help="print all intermediates of one step beside the implementation's",
-        description="All intermediates of one step: z, both gradients, the series' partial sums.",
-    )
-    _add_target(parser)
-    parser.add_argument("--check", metavar="NAME", help="a check or vector; default: a trajectory")
-    parser.add_argument("--step", type=int, metavar="T", help="the iteration; default: the first")
-    parser.set_defaults(run=_explain)
+def fill_bench(parser: Any) -> None:
+    """Fill the parser of ``accbo bench`` for a shell's completion; it has options of its own."""
+    parser.description = "Everything after `accbo bench` goes to `python -m benchmarks`."
 
 
-def _add_faults(commands: Any) -> None:
-    parser = commands.add_parser("faults", help="list the known mistakes")
-    vector_commands.add_algorithm(parser)
-    parser.add_argument("name", nargs="?", help="one of them, in full")
-    parser.set_defaults(run=_faults)
+def _bench(words: Sequence[str]) -> int:
+    clone = next(filter(_is_clone, [Path(__file__).parents[2], Path.cwd()]), None)
+    if clone is None:
+        print(
+            "accbo: the benchmarks are in the source tree alone; call this in a clone of it",
+            file=sys.stderr,
+        )
+        return COULD_NOT_RUN
+    sys.path.insert(0, str(clone))
+    program: Any = import_module("benchmarks.__main__")
+    code: int = program.main(list(words))
+    return code
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
-    vector_commands.add_algorithm(parser)
-    parser.add_argument(
-        "--namespace",
-        metavar="NAME",
-        help=f"the arrays it takes: {', '.join(NAMESPACES)}; default: factory.namespace or numpy",
-    )
-    parser.add_argument(
-        "--time-limit",
-        type=seconds,
-        default=TIME_LIMIT,
-        metavar="S",
-        help="seconds one call may take (default %(default)g)",
-    )
+def _is_clone(folder: Path) -> bool:
+    return all((folder / part).is_dir() for part in ("benchmarks", "reference/accbo"))
 
 
-def _factory(options: argparse.Namespace) -> tuple[Any, str]:
-    """The factory, and the namespace; JAX is told to hold float64."""
-    factory = load_target(options.target, options.time_limit)
-    with space_of(factory)():
-        namespace = namespace_of(factory, options.namespace)
-    if namespace == "jax":
-        with contextlib.suppress(ImportError):
-            import jax
-
-            jax.config.update("jax_enable_x64", True)
-    return factory, namespace
-
-
-def _conform(options: argparse.Namespace) -> Answer:
-    expected = dict(_expectation(text) for text in options.expect)
-    factory, namespace = _factory(options)
-    report = check(
-        factory,
-        algorithm=options.algorithm,
-        namespace=namespace,
-        on_fail="return",
-        expected_failures=expected,
-        fast=options.fast,
-        cases=options.cases,
-        time_limit=options.time_limit,
-        limit_total=options.limit_total,
-        progress=sys.stderr.isatty(),
-        name=options.target,
-    )
-    return vector_commands.answer(report, options)
-
-
-def _expectation(text: str) -> tuple[str, str]:
-    name, equals, reason = text.partition("=")
-    if not equals or not reason:
-        raise ValueError(f"--expect takes CHECK=REASON, got {text!r}")
-    return name, reason
-
-
-def _explain(options: argparse.Namespace) -> Answer:
-    factory, namespace = _factory(options)
-    method = declared(factory, options.algorithm)
-    vectors = {vector.id: vector for vector in select(algorithm=method)}
-    default = "trajectory-nonquadratic-simultaneous/0" if method == ACCBO else next(iter(vectors))
-    name = (options.check or default).partition(":")[0]
-    if name not in vectors:
-        which = "" if method == ACCBO else f" --algorithm {method}"
-        raise ValueError(f"there is no vector {name!r}; accbo vectors list{which} shows them")
-    vector = vectors[name]
-    step = options.step
-    if step is None:
-        step = max(1, vector.first_iteration)
-    text, trouble = explain(Runner(factory, namespace, options.time_limit), vector, step)
-    return Answer(COULD_NOT_RUN if trouble else OK, text)
-
-
-def _faults(options: argparse.Namespace) -> Answer:
-    method = known(options.algorithm or ACCBO)
-    faults = catalogue(method)
-    if options.name is None:
-        return Answer(OK, "\n".join(f"{fault.name:36} {fault.wrong}" for fault in faults.values()))
-    if options.name not in faults:
-        which = "" if method == ACCBO else f" --algorithm {method}"
-        raise ValueError(f"there is no fault {options.name!r}; accbo faults{which} lists them")
-    fault = faults[options.name]
-    lines = [
-        f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}",
-        f"  in the long run: {fault.later}",
-        f"  found in: {fault.where or 'no published code that we read'}",
-    ]
-    return Answer(OK, "\n".join(lines))
+def run() -> NoReturn:
+    """The program ``accbo``: ``main``, and the end of the process with its code."""
+    program(main)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -10,6 +10,7 @@ once; a stack of points, or of samples, in one call counts each of them.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -50,21 +51,44 @@ def count_calls(
     The warm start and the samples of m_0 are included. Shapes as for ``run``; the values of
     ``x`` and ``y`` do not matter.
     """
+    return calls_by_steps(algorithm, problem, x, y, warm_start=warm_start, first=first)(steps)
+
+
+def calls_by_steps(
+    algorithm: Any,
+    problem: BilevelProblem,
+    x: Array,
+    y: Array,
+    *,
+    warm_start: int = 0,
+    first: int = 1,
+) -> Callable[[int], Calls]:
+    """``count_calls`` as a function of ``steps``: the start and a step of each kind run once."""
     replicates = len(x.shape) - 1
     stream = Tape().open(x)
     start = stream.start(algorithm.draw_start(problem, warm_start, first))
     counted = Counted(problem, replicates)
     state = algorithm.init(counted, x, y, start)
-    total = counted.calls
-    kinds = [algorithm.refreshes(t) for t in range(1, steps)]
-    for refresh in (True, False):
-        times = kinds.count(refresh)
-        if times:
-            sample = row(stream.block(algorithm.draw(problem, refresh), 1), 0)
-            counted = Counted(problem, replicates)
-            algorithm.step(counted, state, sample)
-            total = Calls(*(a + times * b for a, b in zip(total, counted.calls, strict=True)))
-    return total
+    at_start = counted.calls
+
+    @functools.cache
+    def of_step(refresh: bool) -> Calls:
+        sample = row(stream.block(algorithm.draw(problem, refresh), 1), 0)
+        one = Counted(problem, replicates)
+        algorithm.step(one, state, sample)
+        return one.calls
+
+    def calls(steps: int) -> Calls:
+        total = at_start
+        kinds = [algorithm.refreshes(t) for t in range(1, steps)]
+        for refresh in (True, False):
+            times = kinds.count(refresh)
+            if times:
+                pairs = zip(total, of_step(refresh), strict=True)
+                total = Calls(*(a + times * b for a, b in pairs))
+        return total
+
+    return calls
 
 
 class Counted:

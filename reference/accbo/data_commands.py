@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from accbo import data
 from accbo._exit import OK, Answer
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``data`` to the sub-parsers of ``accbo``."""
-    parser = commands.add_parser("data", help="fetch the real data of the tasks, or list them")
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo data``."""
     parts = parser.add_subparsers(required=True, metavar="COMMAND")
     fetch = parts.add_parser("fetch", help="download what is not here yet, and check it")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; default: all")

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from accbo._ahead import each, spare_core
-from accbo._arrays import Array, at_precision, is_jax, map_arrays, namespace, row, rows
+from accbo._arrays import (
+    Array,
+    at_precision,
+    is_jax,
+    map_arrays,
+    namespace,
+    row,
+    rows,
+    to_host,
+)
+from accbo.divergence import divergence, warn_of_divergence
 from accbo.problem import BilevelProblem
 from accbo.run_checkpoint import Kept, RunCheckpoint, describe
 from accbo.sampling import Source, TapeStream, check_source, non_finite, sample_bytes
@@ -37,6 +47,44 @@ class Result:
     state: Any
     records: dict[str, Array]
     iterations: np.ndarray
+    problem: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def x(self) -> Any:
+        """The last x, in the user's own shape where the problem has one (``from_torch``, …)."""
+        return _shaped(self.problem, "x_form", self.state.x)
+
+    @property
+    def y(self) -> Any:
+        """What the method takes for y*(x), the average where it keeps one; shaped as x is."""
+        found = getattr(self.state, "y_average", self.state.y)
+        return _shaped(self.problem, "y_form", found)
+
+    def to_dataframe(self) -> Any:
+        """The records as a pandas ``DataFrame``, a row for each of ``iterations``.
+
+        A record of numbers is a column of its name, one of arrays a column for each entry, named
+        ``x[0]`` or ``x[2, 0]`` (replicates first). Raises ``ImportError`` without pandas.
+        """
+        try:
+            from pandas import DataFrame, Index
+        except ImportError as error:
+            raise ImportError(
+                f"to_dataframe makes a pandas DataFrame, and pandas cannot be imported ({error}); "
+                "pip install pandas"
+            ) from None
+        columns: dict[str, np.ndarray] = {}
+        for name, values in self.records.items():
+            host = to_host(values)
+            for entry in np.ndindex(host.shape[1:]):
+                shown = f"{name}[{', '.join(map(str, entry))}]" if entry else name
+                columns[shown] = host[(slice(None), *entry)]
+        return DataFrame(columns, index=Index(self.iterations, name="iteration"))
+
+
+def _shaped(problem: Any, name: str, flat: Array) -> Any:
+    form = getattr(problem, name, None)
+    return flat if form is None else form(flat)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,10 +96,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class NonFiniteError(FloatingPointError):
-    """A NaN or an infinity appeared; ``iteration`` and ``quantity`` say where first."""
+    """A NaN or an infinity appeared; ``iteration`` and ``quantity`` say where first.
 
-    def __init__(self, iteration: int, quantity: str) -> None:
-        super().__init__(f"iteration {iteration}: {quantity} holds a NaN or an infinity")
+    ``why`` is a sentence about the cause, where that is known.
+    """
+
+    def __init__(self, iteration: int, quantity: str, why: str = "") -> None:
+        said = f"iteration {iteration}: {quantity} holds a NaN or an infinity"
+        super().__init__(f"{said}; {why}" if why else said)
         self.iteration = iteration
         self.quantity = quantity
 
@@ -59,8 +111,8 @@ class NonFiniteError(FloatingPointError):
 def run(
     algorithm: Any,
     problem: BilevelProblem,
-    x: Array,
-    y: Array,
+    x: Any = None,
+    y: Any = None,
     *,
     steps: int,
     noise: Source | int = 0,
@@ -75,7 +127,8 @@ def run(
     """Run ``steps`` iterations, t = 0 … steps − 1, of every replicate at once.
 
     ``x`` and ``y``, ``(..., d_x)`` and ``(..., d_y)``, are x_0 and y_init; every leading
-    axis is an independent replicate. ``noise`` is a seed, a ``Tape`` or another source of
+    axis is an independent replicate. Left out they are the problem's own start, where it has one;
+    a problem of nests takes nests too. ``noise`` is a seed, a ``Tape`` or another source of
     samples. ``warm_start`` is T0, ``first`` the number S of samples averaged into m_0.
     ``record`` maps names to pure functions of the state, evaluated whenever
     ``state.iteration`` is a multiple of ``every``. ``progress=None`` shows a bar on a
@@ -86,11 +139,13 @@ def run(
     is the caller's affair.
 
     With JAX arrays the run is a compiled ``lax.scan``; step sizes are traced, so that new
-    ones do not recompile. Raises ``TypeError`` or ``ValueError`` for input that does not
+    ones do not recompile. Warns (``DivergenceWarning``) where ‖m‖ and the curvature show that
+    the Neumann series diverges. Raises ``TypeError`` or ``ValueError`` for input that does not
     fit, ``NonFiniteError`` naming the iteration at which a NaN or infinity appeared,
     ``CheckpointError`` for a checkpoint that is damaged, newer or of another run, and on
     Ctrl-C ``Interrupted`` with the result so far.
     """
+    x, y = _start_of(problem, x, y)
     check_run(algorithm, problem, x, y)
     check_count("steps", steps, 1)
     check_count("warm_start", warm_start, 0)
@@ -104,13 +159,13 @@ def run(
         if is_jax(x)
         else _Loop(at_precision(algorithm, x), problem, record)
     )
-    history = _History(record)
+    history = _History(record, problem)
     kept = None
     if checkpoint is not None:
         counts = {"steps": steps, "warm_start": warm_start, "first": first, "every": every}
         settings = describe(algorithm, problem, x, y, source, record=list(record), **counts)
         kept = RunCheckpoint(Path(checkpoint), settings, checkpoint_seconds)
-    from tqdm import tqdm  # late: a quarter of the package's own start
+    from tqdm.auto import tqdm  # late: a quarter of the package's own start
 
     bar = tqdm(
         total=steps,
@@ -142,14 +197,38 @@ def run(
             # keeps where the tape stands after the segment
             tape = isinstance(stream, TapeStream) and isinstance(x, np.ndarray)
             for segment, samples in each(segments, drawn, tape and not kept and spare_core()):
-                state, taken = _advance(engine, state, samples, segment)
+                try:
+                    state, taken = _advance(engine, state, samples, segment)
+                except _StoppedError as stopped:
+                    why = divergence(algorithm, problem, stopped.before)
+                    raise NonFiniteError(stopped.iteration, stopped.quantity, why) from None
                 history.extend(segment, taken)
                 bar.update(segment.steps)
                 if kept and (kept.due() or state.iteration == steps):
                     kept.save(Kept(state, *history.taken(), stream.position()))
         except KeyboardInterrupt:
             raise Interrupted(history.result(state)) from None
+    warn_of_divergence(algorithm, problem, state)
     return history.result(state)
+
+
+def _start_of(problem: Any, x: Any, y: Any) -> tuple[Array, Array]:
+    """x and y as vectors, the problem's own where they are left out."""
+    own = getattr(problem, "start_point", None)
+    began = own() if callable(own) and (x is None or y is None) else (x, y)
+    given = []
+    for name, part, start in (("x", x, began[0]), ("y", y, began[1])):
+        form, found = getattr(problem, f"{name}_form", None), start if part is None else part
+        given.append(found if form is None or found is None else form.flat(found))
+    return given[0], given[1]
+
+
+class _StoppedError(Exception):
+    """What is not finite from ``iteration`` on; ``before`` is the last state that is."""
+
+    def __init__(self, before: Any, iteration: int, quantity: str) -> None:
+        super().__init__(iteration, quantity)
+        self.before, self.iteration, self.quantity = before, iteration, quantity
 
 
 class _Segment(NamedTuple):
@@ -196,11 +275,11 @@ def _advance(engine: Engine, state: Any, samples: Any, segment: _Segment) -> tup
     one = segment._replace(groups=1, length=1, recorded=False)
     for index in range(segment.steps):
         if bad := non_finite(row(samples, index)):
-            raise NonFiniteError(segment.first + index, f"sample.{bad}")
-        only = slice(index, index + 1)
+            raise _StoppedError(state, segment.first + index, f"sample.{bad}")
+        only, before = slice(index, index + 1), state
         state, _ = engine.advance(state, _slice(samples, only), one)
         if bad := non_finite(state):
-            raise NonFiniteError(segment.first + index, bad)
+            raise _StoppedError(before, segment.first + index, bad)
     raise AssertionError("a block was not finite, its replay is")  # engines must agree
 
 
@@ -211,7 +290,8 @@ def _slice(samples: Any, steps: slice) -> Any:
 class _History:
     """The records taken so far; nothing is kept unless asked for."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, problem: Any) -> None:
+        self._problem = problem
         self._parts: dict[str, list[Array]] = {name: [] for name in record}
         self._iterations: list[int] = []
 
@@ -245,7 +325,7 @@ class _History:
 
     def result(self, state: Any) -> Result:
         """The result with ``state`` as the last one."""
-        return Result(state, *self.taken())
+        return Result(state, *self.taken(), self._problem)
 
 
 class Engine(Protocol):
@@ -299,7 +379,8 @@ class _Scan:
         return state._replace(iteration=1)
 
     def measure(self, state: Any) -> dict[str, Array]:
-        return self._functions.measure(state)
+        measured: dict[str, Any] = self._functions.measure(state)
+        return measured
 
     def advance(self, state: Any, samples: Any, segment: _Segment) -> tuple[Any, Any]:
         if segment.recorded:  # else one group, whose own axis would cost two copies

@@ -130,7 +130,8 @@ class TapeStream:
     def start(self, layout: Start) -> Start:
         """Samples of iteration 0; ``layout`` is not repeated over steps."""
         block = self.block(layout, 1)
-        return _map_layout(lambda leaf: leaf[0, ...], block)
+        start: Start = _map_layout(lambda leaf: leaf[0, ...], block)
+        return start
 
     def block(self, layout: Any, steps: int) -> Any:
         """Samples of the next ``steps`` iterations, every leaf with a leading step axis."""
@@ -299,7 +300,8 @@ def check_source(noise: Any) -> Source:
         return Tape(noise)
     if not hasattr(noise, "open"):
         raise TypeError(f"noise must be a seed, a Tape or another source, got {noise!r}")
-    return noise
+    source: Source = noise
+    return source
 
 
 def expect_layout(sample: Any, layout: Any, like: Array, where: str = "sample") -> None:
@@ -373,7 +375,8 @@ def _transform(noise: Noise, values: np.ndarray) -> np.ndarray:
         return 2 * values - 1  # bytes still
     if noise.law == "two_point":
         p = 0.5 if noise.parameter is None else float(noise.parameter)
-        return np.where(values < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+        drawn: np.ndarray = np.where(values < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+        return drawn
     return np.floor(values * noise.parameter).astype(np.int64)
 
 

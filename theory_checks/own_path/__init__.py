@@ -2,9 +2,9 @@
 
 Claim       m_t = h_t(z_t) + β(m_{t−1} − h_t(z_{t−1})) with both values of h on the one sample of
             iteration t; (y_{t+1}, ŷ_{t+1}) is one linear step from (y_t, y_{t−1}, ŷ_t), or in
-            Option II N of them from (y_t, y_t) at a refresh and none between; one step moves m by
-            β times what m_{t−1} is moved; E h − ∇Φ away from y* has its closed form; and
-            |ΔΦ + η⟨∇Φ, m⟩/‖m‖| ≤ ½η²(K0 + K1‖∇Φ‖).
+            Option II N of them from (y_t, y_t) at a refresh and none between; x_{t+1} = x_t − η
+            m_t/‖m_t‖; one step moves m by β times what m_{t−1} is moved; E h − ∇Φ away from y* has
+            its closed form; and |ΔΦ + η⟨∇Φ, m⟩/‖m‖| ≤ ½η²(K0 + K1‖∇Φ‖).
 Regime      AccBO as it runs, every order, option and sampling of the series, on six problems with
             noise in every part and after a warm start, at the schedules' β over at least
             5/(1 − β) iterations and 210 of them. E h without noise, Q to 40, q of the randomised
@@ -28,23 +28,25 @@ from typing import Any
 import numpy as np
 
 from accbo import Tape, schedules
-from theory_checks.harness import Outcome, Piece, Settings, save_records
-from theory_checks.own_path import instances
-from theory_checks.own_path.bias import hypergradient_error
-from theory_checks.own_path.decay import decay
-from theory_checks.own_path.descent import descent, skeleton
-from theory_checks.own_path.instances import Combination
-from theory_checks.own_path.lower import lower_steps
-from theory_checks.own_path.path import starting_points, trace
-from theory_checks.own_path.recursion import (
+
+from ..harness import Outcome, Piece, Settings, save_records
+from ..own_path import instances
+from ..own_path.bias import hypergradient_error
+from ..own_path.decay import decay
+from ..own_path.descent import descent, skeleton
+from ..own_path.instances import Combination
+from ..own_path.lower import lower_steps
+from ..own_path.path import starting_points, trace
+from ..own_path.recursion import (
     Deviation,
     recursion,
     sampler_sums,
     values_on,
     worst_of,
 )
-from theory_checks.panels import Curve, Panel
-from theory_checks.statistics import (
+from ..own_path.upper import upper_steps
+from ..panels import Curve, Panel
+from ..statistics import (
     Finding,
     at_most,
     equal_mean,
@@ -155,37 +157,51 @@ def judge_piece(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
 
 def panels(settings: Settings, outcomes: Outcomes, findings: Sequence[Finding]) -> list[Panel]:
     """Deviations of m and y along the paths, and the theorem's terms."""
-    curves = []
-    for where in _combinations(settings):
-        shares = outcomes["path", *where]["share of m"]
-        curves.append(Curve(where.label, np.arange(len(shares)), shares))
+    shares = [outcomes["path", *where]["share of m"] for where in _combinations(settings)]
+    starts, largest = _in_windows(shares)
     terms = [_terms(outcomes["skeleton", name]) for name in SKELETONS]
     labels = ("mean ‖∇Φ‖(1 − ½K1η)", "progress of Φ", "2 mean ‖m − ∇Φ‖", "½K0η")
     return [
         Panel(
             "Deviation of m from its recursion",
-            "The largest over replicates, as a share of what rounding allows, on every one of the "
-            "paths: far below 1 and not growing. A fault that acts in one iteration stands out at "
-            "1e8 and more.",
+            f"The largest over {len(shares)} paths and their replicates, as a share of what "
+            "rounding allows: far below 1 and not growing. A fault that acts in one iteration "
+            "stands out at 1e8 and more.",
             "t",
             "share of the allowance",
-            curves,
+            [
+                Curve("largest deviation", starts, largest, joined=True),
+                Curve("what is allowed", starts[[0, -1]], [1.0, 1.0], predicted=True),
+            ],
             log_y=True,
         ),
         Panel(
             "The theorem's terms on AccBO's schedule",
-            f"For {' and '.join(SKELETONS)}: what is bounded (term 0) and the three terms that "
+            f"For {' and '.join(SKELETONS)}: what is bounded (first) and the three terms that "
             "bound it, the progress of Φ, the error of the momentum and the curvature. The error "
             "of the momentum is most of it.",
-            "term",
+            "",
             "size",
             [
                 Curve(name, np.arange(len(labels)), np.array(sizes))
                 for name, sizes in zip(SKELETONS, terms, strict=True)
             ],
             log_y=True,
+            ticks=labels,
         ),
     ]
+
+
+def _in_windows(paths: Sequence[np.ndarray], count: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of ``count`` windows of t begins, and the largest value of any path in it."""
+    longest = max(map(len, paths))
+    starts = np.unique(np.linspace(0, longest, count, endpoint=False).astype(int))
+    largest = np.zeros(len(starts))
+    for path in paths:
+        inside = starts < len(path)
+        values = np.maximum.reduceat(path, starts[inside])
+        largest[inside] = np.maximum(largest[inside], values)
+    return starts, largest
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
@@ -208,6 +224,7 @@ def _measure_path(settings: Settings, *where: Any) -> Outcome:
     return {
         "m": _worst(momentum),
         "y": _worst(below),
+        "x": _worst(upper_steps(algorithm, path)),
         "share of m": np.max(momentum.error / momentum.allowed, axis=1),
     }
 
@@ -318,6 +335,7 @@ def _judge_path(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
     return [
         _rounding(f"m − recursion, {label}", outcome["m"]),
         _rounding(f"(y, ŷ) − step, {label}", outcome["y"]),
+        _rounding(f"x − step, {label}", outcome["x"]),
     ]
 
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from accbo import AccBO, Tape, move
 from accbo._arrays import asarray, index_dtype, to_host
-from theory_checks.backends import like
-from theory_checks.harness import Settings
-from theory_checks.own_path import dense
-from theory_checks.own_path.dense import apply, norms
-from theory_checks.own_path.recursion import Deviation
+
+from ..backends import like
+from ..harness import Settings
+from ..own_path import dense
+from ..own_path.dense import apply, norms
+from ..own_path.recursion import Deviation
 
 
 def hypergradient_error(

@@ -10,11 +10,12 @@ from accbo import AccBO, Tape, move
 from accbo._arrays import asarray, row, to_host
 from accbo.algorithms import AccBOState
 from accbo.conformance.mistakes.changes import resume
-from theory_checks.backends import like
-from theory_checks.harness import Settings
-from theory_checks.own_path.dense import U, norms
-from theory_checks.own_path.path import starting_points
-from theory_checks.own_path.recursion import Deviation
+
+from ..backends import like
+from ..harness import Settings
+from ..own_path.dense import U, norms
+from ..own_path.path import starting_points
+from ..own_path.recursion import Deviation
 
 SHIFT = 2.0**12  # of the momentum: m + SHIFT is exact for m = 0
 

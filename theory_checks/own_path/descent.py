@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory_checks.consistency import expect
-from theory_checks.own_path.dense import U, norms
-from theory_checks.own_path.path import Path
+from ..consistency import expect
+from ..own_path.dense import U, norms
+from ..own_path.path import Path
 
 
 class Descent(NamedTuple):

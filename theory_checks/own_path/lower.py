@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from accbo import AccBO
-from theory_checks.own_path import dense
-from theory_checks.own_path.dense import U, norms
-from theory_checks.own_path.path import Path, Samples
-from theory_checks.own_path.recursion import Deviation
+
+from ..own_path import dense
+from ..own_path.dense import U, norms
+from ..own_path.path import Path, Samples
+from ..own_path.recursion import Deviation
 
 
 def lower_steps(problem: Any, algorithm: AccBO, path: Path, samples: Samples) -> Deviation:

@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo import AccBO
-from theory_checks.consistency import expect
-from theory_checks.own_path import dense
-from theory_checks.own_path.dense import U, norms
-from theory_checks.own_path.path import Path, Samples
-from theory_checks.own_path.recursion import Deviation
+
+from ..consistency import expect
+from ..own_path import dense
+from ..own_path.dense import U, norms
+from ..own_path.path import Path, Samples
+from ..own_path.recursion import Deviation
 
 
 class Decrease(NamedTuple):

@@ -12,10 +12,11 @@ import numpy as np
 
 from accbo import AccBO, Tape, move, run
 from accbo._arrays import asarray, to_host
-from theory_checks.backends import like
-from theory_checks.harness import Settings
-from theory_checks.own_path import dense
-from theory_checks.own_path.dense import Noise
+
+from ..backends import like
+from ..harness import Settings
+from ..own_path import dense
+from ..own_path.dense import Noise
 
 RECORD = {
     "x": lambda state: state.x,

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo import AccBO
-from theory_checks.own_path import dense
-from theory_checks.own_path.dense import norms
-from theory_checks.own_path.path import Path, Samples
+
+from ..own_path import dense
+from ..own_path.dense import norms
+from ..own_path.path import Path, Samples
 
 
 class Deviation(NamedTuple):

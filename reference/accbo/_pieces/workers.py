@@ -18,6 +18,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from accbo._extras import install
+
 PATIENCE = 10  # seconds for a scheduler to answer
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
@@ -163,9 +165,7 @@ def _dask(address: str, jobs: int) -> Iterator[concurrent.futures.Executor]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise WorkerError(
-            f"--dask needs dask.distributed ({error}); pip install 'accbo[dask]'"
-        ) from None
+        raise WorkerError(f"--dask needs dask.distributed ({error}); {install('dask')}") from None
     for name in ("distributed", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters comes as an exception
     with contextlib.ExitStack() as stack:

@@ -190,4 +190,5 @@ class AccBO:
             step_size, momentum = self.lower_step_size, self.lower_momentum
             return self.parts.y(gradient, y, y_previous, step_size, momentum), y
 
-        return fold(advance, pair, samples)
+        last: tuple[Array, Array] = fold(advance, pair, samples)
+        return last

@@ -51,7 +51,8 @@ SUSTAINSample = NeumannSample
 
 def cube_root(offset: float, t: int) -> float:
     """(w+t)^{−1/3}; t is an integer, and traced in a compiled run."""
-    return rational_power(offset + t, -1, 3)
+    rate: float = rational_power(offset + t, -1, 3)
+    return rate
 
 
 class SUSTAINParts(NamedTuple):

@@ -35,7 +35,8 @@ def power_of(numerator: int, denominator: int) -> Callable[[float, float, int], 
     """(c, w, t) ↦ c (w+t)^{p/q}; t is an integer, and traced in a compiled run."""
 
     def size(constant: float, offset: float, t: int) -> float:
-        return constant * rational_power(offset + t, numerator, denominator)
+        size: float = constant * rational_power(offset + t, numerator, denominator)
+        return size
 
     return size
 

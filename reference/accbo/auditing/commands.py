@@ -13,24 +13,24 @@ from accbo._arrays import asarray
 from accbo._blame import described
 from accbo._exit import Answer
 from accbo._foreign import foreign, read
+from accbo._options import seconds
 from accbo.auditing.core import audit
 from accbo.auditing.report import Audit
 from accbo.conformance.namespaces import NAMESPACES, like
 from accbo.conformance.observe import TIME_LIMIT
 from accbo.conformance.target import TargetError, load_target, space_of
-from accbo.conformance.vector_commands import seconds
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``audit`` to the sub-parsers of ``accbo``."""
-    parser = commands.add_parser(
-        "audit",
-        help="does the theory apply to a problem?",
-        description="Does the theory apply to a problem of your own? Checks the oracle, estimates "
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo audit``."""
+    parser.description = (
+        "Does the theory apply to a problem of your own? Checks the oracle, estimates "
         "every constant along a trajectory, says which assumption fails and at which point, and "
-        "proposes parameters. Exit code 0: no assumption fails, 1: one fails, 2: could not run.",
-        epilog="FACTORY() returns a problem: an object with the methods of accbo.BilevelProblem, "
-        "or accbo.problems.from_objectives(…)",
+        "proposes parameters. Exit code 0: no assumption fails, 1: one fails, 2: could not run."
+    )
+    parser.epilog = (
+        "FACTORY() returns a problem: an object with the methods of accbo.BilevelProblem, "
+        "or accbo.problems.from_objectives(…)"
     )
     parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
     parser.add_argument(
@@ -53,15 +53,19 @@ def add_commands(commands: Any) -> None:
             f"--{name}",
             type=_vector,
             metavar="A,B,…",
-            help="where to start (default: standard normal); --%(dest)s=-1,2 for a minus in front",
+            help="where to start (default: the problem's own start, or standard normal); "
+            "--%(dest)s=-1,2 for a minus in front",
         )
     parser.add_argument(
         "--namespace",
         metavar="NAME",
-        help=f"the arrays it takes: {', '.join(NAMESPACES)} (default: factory.namespace or numpy)",
+        help=f"the arrays it takes: {', '.join(NAMESPACES)} (default: factory.namespace, or the "
+        "problem's own)",
     )
     parser.add_argument(
-        "--dtype", choices=("float32", "float64"), default="float64", help="default %(default)s"
+        "--dtype",
+        choices=("float32", "float64"),
+        help="default: that of the problem's own start, or float64",
     )
     parser.add_argument(
         "--time-limit",
@@ -96,19 +100,17 @@ def _audit(options: argparse.Namespace) -> Answer:
 
 
 def _report(factory: Any, options: argparse.Namespace) -> Audit:
-    namespace = options.namespace or str(read(factory, "namespace") or "numpy")
-    if namespace == "jax" and options.dtype == "float64":
-        with contextlib.suppress(ImportError):
-            import jax
-
-            jax.config.update("jax_enable_x64", True)
-    shown = like(namespace, options.dtype)
-    x, y = (None if a is None else asarray(a, shown) for a in (options.x, options.y))
-    try:
-        with foreign(f"{options.target}()", options.time_limit):
-            problem = factory()
-    except NotImplementedError as error:
-        raise TargetError(f"{options.target}() raised {described(error)}") from error
+    declared = options.namespace or read(factory, "namespace")
+    _widen(str(declared), options)
+    problem = _built(factory, options)
+    backend = read(problem, "backend")
+    namespace = str(declared or backend or "numpy")
+    if not declared and backend == "jax" and read(problem, "start_point") is None:
+        _widen("jax", options)
+    own = declared is None and options.dtype is None and callable(read(problem, "start_point"))
+    shown = None if own else like(namespace, options.dtype or "float64")
+    where = problem.start_point()[0] if shown is None else shown
+    x, y = (None if a is None else asarray(a, where) for a in (options.x, options.y))
     return audit(
         problem,
         x,
@@ -121,3 +123,20 @@ def _report(factory: Any, options: argparse.Namespace) -> Audit:
         time_limit=options.time_limit,
         limit_total=options.limit_total,
     )
+
+
+def _widen(namespace: str, options: argparse.Namespace) -> None:
+    """Let JAX hold float64, unless float32 is asked for."""
+    if namespace == "jax" and options.dtype != "float32":
+        with contextlib.suppress(ImportError):
+            import jax
+
+            jax.config.update("jax_enable_x64", True)
+
+
+def _built(factory: Any, options: argparse.Namespace) -> Any:
+    try:
+        with foreign(f"{options.target}()", options.time_limit):
+            return factory()
+    except NotImplementedError as error:
+        raise TargetError(f"{options.target}() raised {described(error)}") from error

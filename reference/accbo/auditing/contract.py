@@ -40,9 +40,8 @@ def contract(oracle: Oracle, rows: Rows) -> list[Finding]:
             breach = check(oracle, method, rows)
             if breach is not None:
                 at = point_of(rows.x[0], rows.y[0], oracle.seed)
-                found.append(
-                    Finding(name, assumption, SOURCE, FAILS, f"{method} {breach}", point=at)
-                )
+                text, level = f"{method} {breach}", METHODS[method].level
+                found.append(Finding(name, assumption, SOURCE, FAILS, text, point=at, level=level))
                 break
         if found and name == "repeatable":
             break  # what does not repeat cannot be compared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,6 @@ from accbo.auditing.contract import BATCH, Rows, contract
 from accbo.auditing.curvature import (
     Curvature,
     curvature,
-    flat,
     hessian_lipschitz,
     lower_level,
     of_means,
@@ -26,10 +26,17 @@ from accbo.auditing.curvature import (
 from accbo.auditing.derivatives import derivatives, products
 from accbo.auditing.finding import FAILS, HOLDS, UNTOLD, Finding, point_of
 from accbo.auditing.growth import rays, variances
+from accbo.auditing.influence import influence
+from accbo.auditing.kinks import gradient_jump, hessian_jump
+from accbo.auditing.lowest import lowest
 from accbo.auditing.moments import means
 from accbo.auditing.oracle import AuditError, Normals, Oracle, Point, Points
 from accbo.auditing.report import Audit
 from accbo.auditing.smoothness import bounded_gradient, relaxed_smoothness, smoothness
+from accbo.auditing.spectra import flat
+from accbo.auditing.starting import outside, theory, watch
+from accbo.conformance.namespaces import like as like_of
+from accbo.divergence import DivergenceWarning
 from accbo.problem import BilevelProblem, Constants, constants_of
 from accbo.run import NonFiniteError, run
 from accbo.sampling import Tape, probe_normals
@@ -61,8 +68,9 @@ def audit(
     """Whether the theory's assumptions hold for ``problem``, near x ``(d_x,)`` and y ``(d_y,)``.
 
     Only the oracle's methods, its noise declarations and, where it has them, its ``constants``
-    are used; ``sample=None`` need not be supported. x and y are standard normal if left out, in
-    the namespace of ``like`` (NumPy's float64 without). ``samples`` are drawn for each mean;
+    are used; ``sample=None`` need not be supported. x and y left out are the problem's own start
+    (``start_point()``) or else standard normal, in the namespace of ``like``, or of the start, or
+    of the problem's ``backend``, or NumPy's. ``samples`` are drawn for each mean;
     ``epsilon`` is the accuracy that parameters are proposed for. ``progress=None`` shows a bar
     on a terminal once two seconds have passed. ``time_limit`` is in seconds a call of the problem,
     ``limit_total`` for the whole; what was found until then is in the audit. Raises ``AuditError``
@@ -120,9 +128,7 @@ def _audit(
     check_count("seed", seed, 0)
     check_count("samples", samples, 64)
     normals = probe_normals(seed)
-    shown = next((a for a in (like, x, y) if a is not None), np.zeros(1))
-    x = asarray(normals((problem.d_x,)), shown) if x is None else x
-    y = asarray(normals((problem.d_y,)), shown) if y is None else y
+    x, y = _start(problem, x, y, like, normals)
     for label, array in (("x", x), ("y", y)):
         check_array(label, array)
         check_finite(label, array)
@@ -131,25 +137,55 @@ def _audit(
         raise ValueError(f"x must be one point of shape (d_x,), got {tuple(x.shape)}")
     start = to_host(x).astype(float), to_host(y).astype(float)
     oracle = Oracle(problem, x, seed, samples, time_limit)
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     hidden = None if progress is None else not progress
     with tqdm(total=PARTS, unit="part", leave=False, delay=2, disable=hidden) as bar:
-        constants = _findings(oracle, start, normals, bar, findings)
-    schedule = None
-    if constants is not None:
-        bound = max(constants.l_f0, 1e-12)  # a gradient bound is positive
-        schedule = schedules.accbo(constants, epsilon=epsilon, gradient_bound=bound)
-    return Audit(clean(asked.name_of(problem)), tuple(findings), constants, schedule)
+        measured = _findings(oracle, start, normals, bar, findings)
+    name, found = clean(asked.name_of(problem)), tuple(findings)
+    if measured is None:
+        return Audit(name, found, None, None)
+    constants = measured.constants if measured.convex else None
+    if not any(finding.verdict == FAILS for finding in findings):
+        return Audit(name, found, constants, theory(measured.constants, epsilon))
+    plan = outside(measured.curvature, measured.constants, epsilon)
+    return Audit(name, found, constants, plan, watch=watch(findings))
+
+
+def _start(
+    problem: BilevelProblem,
+    x: Array | None,
+    y: Array | None,
+    like: Array | None,
+    normals: Normals,
+) -> tuple[Array, Array]:
+    """x and y, where they are left out the problem's own, or normal."""
+    own = getattr(problem, "start_point", None)
+    began = own() if callable(own) else None
+    shown = next((a for a in (like, x, y, *(began or ())) if a is not None), None)
+    if shown is None:
+        shown = like_of(str(getattr(problem, "backend", "numpy")))
+    given = []
+    for index, (part, size) in enumerate(((x, problem.d_x), (y, problem.d_y))):
+        drawn = normals((size,))
+        if part is None:
+            part = asarray(drawn if began is None else to_host(began[index]), shown)
+        given.append(part)
+    return given[0], given[1]
+
+
+class _Measured(NamedTuple):
+    """The constants as estimated; ``convex``: μ > 0, without which they are no constants."""
+
+    curvature: Curvature
+    constants: Constants
+    convex: bool
 
 
 def _findings(
     oracle: Oracle, start: Point, normals: Normals, bar: tqdm, findings: list[Finding]
-) -> Constants | None:
-    """All findings, into ``findings``; the contract's alone where it is broken.
-
-    Gives the constants, and none without μ > 0.
-    """
+) -> _Measured | None:
+    """All findings, into ``findings``; the contract's alone, and no constants, if it is broken."""
     x, y = start
     many = [np.vstack((a, a + normals((BATCH - 1, a.size)))) for a in start]
     findings += contract(oracle, Rows(many[0], many[1], normals((BATCH, y.size))))
@@ -169,20 +205,26 @@ def _findings(
     findings += ended
     seen += of_means(oracle, walk[1:], normals)
     far = rays(x, y, normals)
-    findings += lower_level(oracle, seen, drawn, far, normals)
+    least = lowest(oracle, start, far, normals)
+    # near the end of the walk, where y is near y*(x): what it is sparse in is a kink there
+    places = [start, walk[-1]]
+    jump = gradient_jump(oracle, places, normals)
+    findings += lower_level(oracle, seen, drawn, far, least, jump, normals)
+    findings += influence(oracle, seen + drawn, [*points, *walk[1:]], convex, normals)
     bar.update()
     fits = relaxed_smoothness(oracle, walk, normals)
     findings += [smoothness(oracle, v, fit, far, normals) for v, fit in fits.items()]
     slope = bounded_gradient(oracle, walk[1:], far[-1])
-    bent = hessian_lipschitz(oracle, walk, far, normals)
+    bent = hessian_lipschitz(
+        oracle, walk, far, jump or hessian_jump(oracle, places, normals), normals
+    )
     findings += [slope, bent]
     bar.update()
     findings += variances(oracle, far)
     bar.update()
 
     found = curvature(seen, drawn)
-    if found.mu <= flat(oracle) * found.largest:
-        return None
+    convex = found.mu > flat(oracle) * found.largest
     constants = Constants(
         mu=found.mu,
         l_g1=found.l_g1,
@@ -194,8 +236,8 @@ def _findings(
         L_y1=fits["y"].l1,
         l_f0=slope.figures["l_f0"],
     )
-    findings += _declared(oracle, start, constants)
-    return constants
+    findings += _declared(oracle, start, constants) if convex else []
+    return _Measured(found, constants, convex)
 
 
 def _walk(oracle: Oracle, start: Point, rough: Curvature) -> tuple[Points, list[Finding]]:
@@ -210,19 +252,21 @@ def _walk(oracle: Oracle, start: Point, rough: Curvature) -> tuple[Points, list[
     whole = any(noise.law == "index" for noise in oracle.fields("lower").values())
     scale = 1.0 if whole else plan.lower_scale
     try:
-        result = run(
-            dataclasses.replace(plan.algorithm, neumann_terms=terms),
-            oracle.problem,
-            x,
-            y,
-            steps=plan.steps,
-            noise=Tape(oracle.seed, lower_scale=scale),
-            warm_start=min(plan.warm_start, WALK_WARM),
-            first=plan.first,
-            record={"x": lambda state: state.x, "y": lambda state: state.y_average},
-            every=plan.steps // WALK_POINTS,
-            progress=False,
-        )
+        with warnings.catch_warnings():  # this run is ours; what it met is in the findings
+            warnings.simplefilter("ignore", DivergenceWarning)
+            result = run(
+                dataclasses.replace(plan.algorithm, neumann_terms=terms),
+                oracle.problem,
+                x,
+                y,
+                steps=plan.steps,
+                noise=Tape(oracle.seed, lower_scale=scale),
+                warm_start=min(plan.warm_start, WALK_WARM),
+                first=plan.first,
+                record={"x": lambda state: state.x, "y": lambda state: state.y_average},
+                every=plan.steps // WALK_POINTS,
+                progress=False,
+            )
     except NonFiniteError as error:
         claim = "the iterates stay where everything is finite"
         at = point_of(*start, oracle.seed)

@@ -1,19 +1,15 @@
-"""Strong convexity and Lipschitz constants of g and of realisations, from spectra.
-
-Up to DENSE dimensions products with the identity give the whole matrices; beyond, products with
-an orthonormal basis of a block Krylov space give Ritz values. Either way every figure is an
-estimate from within: the true μ is no larger, the true norms are no smaller.
-"""
+"""Strong convexity and Lipschitz constants of g and of realisations, from spectra."""
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accbo.auditing.finding import FAILS, HOLDS, Finding, point_of
 from accbo.auditing.growth import FAST, Ray, Trend, follow, steepest
+from accbo.auditing.kinks import Jump
+from accbo.auditing.lowest import Lowest
 from accbo.auditing.oracle import (
     Draws,
     Normals,
@@ -21,26 +17,14 @@ from accbo.auditing.oracle import (
     Point,
     Points,
     one,
-    repeated,
-    tiled,
     unit,
 )
+from accbo.auditing.spectra import DENSE, Spectrum, flat, spectrum
 
-DENSE, BLOCK, POWERS = 64, 8, 8
 DRAWS, FEW_DRAWS = 32, 4  # realisations a point, dense and not
 STRETCH = 64.0  # of normal fields: "every realisation" includes their tails
-FLAT = 1e-8  # λ_min below this part of l is 0
 GROWN = 1.5  # of a constant, by STRETCH
 STEP = 1e-3  # of a difference that must pass for a derivative
-
-
-class Spectrum(NamedTuple):
-    """At one point: λ_min and λ_max of ∇²_yy G, ‖[∇²_xy G; ∇²_yy G]‖ and ‖∇²_xy G‖."""
-
-    smallest: float
-    largest: float
-    joint: float
-    cross: float
 
 
 class Seen(NamedTuple):
@@ -61,33 +45,6 @@ class Curvature(NamedTuple):
     mu: float
     largest: float
     l_g1: float
-
-
-def spectrum(oracle: Oracle, point: Point, sample: Draws | None, normals: Normals) -> Spectrum:
-    """The spectrum at ``point``, of a realisation or (None) of the mean."""
-
-    def product(method: str, v: np.ndarray) -> np.ndarray:
-        x, y = (repeated(part, len(v)) for part in point)
-        if sample is None:
-            return oracle.mean(method, x, y, v)
-        return oracle(method, x, y, v, tiled(sample, len(v)))
-
-    size = oracle.sizes["y"]
-    basis = np.eye(size)
-    if size > DENSE:
-        block = normals((BLOCK, size))
-        krylov = [block]
-        for _ in range(POWERS - 1):
-            block = np.linalg.qr(product("hvp_lower", block).T)[0].T
-            krylov.append(block)
-        basis = np.linalg.qr(np.concatenate(krylov).T)[0].T
-    hessian, cross = product("hvp_lower", basis), product("cross_lower", basis)
-    seen = hessian @ basis.T
-    values = np.linalg.eigvalsh((seen + seen.T) / 2)
-    joint = np.linalg.norm(np.hstack((hessian, cross)), 2)
-    return Spectrum(
-        float(values[0]), float(values[-1]), float(joint), float(np.linalg.norm(cross, 2))
-    )
 
 
 def of_means(oracle: Oracle, points: Points, normals: Normals) -> list[Seen]:
@@ -121,37 +78,42 @@ def curvature(means: list[Seen], drawn: list[Seen]) -> Curvature:
 
 
 def lower_level(
-    oracle: Oracle, means: list[Seen], drawn: list[Seen], all_rays: list[Ray], normals: Normals
+    oracle: Oracle,
+    means: list[Seen],
+    drawn: list[Seen],
+    all_rays: list[Ray],
+    lowest: Lowest,
+    jump: Jump | None,
+    normals: Normals,
 ) -> list[Finding]:
-    """Strong convexity of g and of realisations, and l_g1; ``all_rays`` lead far away."""
+    """Strong convexity of g and of realisations, and l_g1; ``all_rays`` lead far away.
+
+    ``lowest`` is where λ_min was followed to, ``jump`` one of ∇_y g.
+    """
     found = curvature(means, drawn)
 
-    def far(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
-        found = spectrum(oracle, (x, y), None, normals)
-        known = abs(found.smallest) > flat(oracle) * 1e-4 * found.largest  # above rounding
-        return found.smallest if known else math.nan, found.joint
+    def joint(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+        return (spectrum(oracle, (x, y), None, normals).joint,)
 
-    fallen, grown = [], []
-    for ray in all_rays:
-        fell, grew = follow(ray, far)
-        grown.append((ray, grew))
-        fallen += [(ray, fell)] if fell.vanishes else []
-    lowest = min(means, key=lambda seen: seen.spectrum.smallest)
+    grown = [(ray, grew) for ray in all_rays for grew in follow(ray, joint)]
+    near = min(means, key=lambda seen: seen.spectrum.smallest)
     verdict, at = HOLDS, None
-    text = f"μ ≤ {found.mu:.4g}, and λ_min does not vanish along {len(all_rays)} rays"
+    text = f"μ ≤ {found.mu:.4g}, and λ_min does not vanish {lowest.looked}"
     if found.mu <= flat(oracle) * found.largest:
-        verdict, at = FAILS, lowest.named(oracle)
-        text = f"λ_min(∇²_yy g) = {found.mu:.3g}, where λ_max is {lowest.spectrum.largest:.3g}"
-    elif fallen:
-        ray, fell = fallen[0]
-        verdict, at = FAILS, point_of(*ray.at(fell.reach), oracle.seed)
-        text = f"λ_min falls along a ray, from {fell.values[0]:.3g} to {fell.values[-1]:.3g}"
+        verdict, at = FAILS, near.named(oracle)
+        text = f"λ_min(∇²_yy g) = {found.mu:.3g}, where λ_max is {near.spectrum.largest:.3g}"
+    elif lowest.vanishes:
+        verdict, at = FAILS, point_of(*lowest.point, oracle.seed)
+        text = (
+            f"λ_min(∇²_yy g) falls {lowest.how}, from {lowest.first:.3g} to {lowest.value:.1g} at "
+            f"distance {lowest.distance:.4g}"
+        )
     figures = {"mu": found.mu}
     claim = "g is μ-strongly convex in y"
     return [
-        Finding("strong convexity", claim, "SPEC §1", verdict, text, figures, at),
+        Finding("strong convexity", claim, "SPEC §1", verdict, text, figures, at, "lower"),
         _convex_realisations(oracle, drawn, found.largest),
-        _lipschitz(oracle, means, drawn, steepest(grown), normals),
+        _lipschitz(oracle, means, drawn, steepest(grown), jump, normals),
     ]
 
 
@@ -167,6 +129,7 @@ def _convex_realisations(oracle: Oracle, drawn: list[Seen], largest: float) -> F
         f"the least λ_min of {len(drawn)} realisations is {least:.4g}",
         {"mu_realisations": least},
         worst.named(oracle) if concave else None,
+        "lower",
     )
 
 
@@ -175,6 +138,7 @@ def _lipschitz(
     means: list[Seen],
     drawn: list[Seen],
     far: tuple[Ray, Trend],
+    jump: Jump | None,
     normals: Normals,
 ) -> Finding:
     worst = max(means + drawn, key=lambda seen: seen.spectrum.joint)
@@ -183,7 +147,10 @@ def _lipschitz(
     figures = {"l_g1": l_g1, "cross": cross, "curvature": largest, "exponent": far[1].exponent}
     text = f"l_g1 ≥ {l_g1:.4g}, ‖∇²_xy G‖ ≥ {cross:.4g}, λ_max of realisations {largest:.4g}"
     (ray, grew), verdict, at = far, HOLDS, None
-    if grew.exponent > FAST:
+    if jump is not None:
+        verdict, at = FAILS, point_of(*jump.point, oracle.seed)
+        text += f"; {jump.said}"
+    elif grew.exponent > FAST:
         verdict, at = FAILS, point_of(*ray.at(grew.reach), oracle.seed)
         text += f"; on a ray the constant grows {grew.said()}"
     elif any(noise.law == "normal" for noise in oracle.fields("lower").values()):
@@ -196,13 +163,17 @@ def _lipschitz(
                 "large: no constant does for every realisation"
             )
     claim = "∇_y G is l_g1-Lipschitz jointly in (x, y), for every realisation"
-    return Finding("Lipschitz lower gradient", claim, "SPEC §1", verdict, text, figures, at)
+    name = "Lipschitz lower gradient"
+    return Finding(name, claim, "SPEC §1", verdict, text, figures, at, "lower")
 
 
 def hessian_lipschitz(
-    oracle: Oracle, points: Points, all_rays: list[Ray], normals: Normals
+    oracle: Oracle, points: Points, all_rays: list[Ray], jump: Jump | None, normals: Normals
 ) -> Finding:
-    """l_g2 from within: difference quotients of products of the mean, near ``points`` and far."""
+    """l_g2 from within: difference quotients of products of the mean, near ``points`` and far.
+
+    ``jump`` is one of ∇²_yy g.
+    """
 
     def quotient(x: np.ndarray, y: np.ndarray, length: float = STEP) -> tuple[float]:
         step, v = length * unit(normals((x.size + y.size,))), unit(normals(y.shape))
@@ -220,14 +191,12 @@ def hessian_lipschitz(
     trends = [(ray, each) for ray in all_rays for each in follow(ray, quotient, envelope=True)]
     ray, grew = steepest(trends)
     text, verdict, at = f"l_g2 ≥ {largest:.4g} on pairs near the walk", HOLDS, None
-    if grew.exponent > FAST:
+    if jump is not None:
+        verdict, at = FAILS, point_of(*jump.point, oracle.seed)
+        text += f"; {jump.said}"
+    elif grew.exponent > FAST:
         verdict, at = FAILS, point_of(*ray.at(grew.reach), oracle.seed)
         text += f"; on a ray it grows {grew.said()}"
     claim = "∇²_xy g and ∇²_yy g are l_g2-Lipschitz"
     figures = {"l_g2": largest, "exponent": grew.exponent}
-    return Finding("Lipschitz Hessian", claim, "SPEC §1", verdict, text, figures, at)
-
-
-def flat(oracle: Oracle) -> float:
-    """The part of l below which λ_min is 0: FLAT, or what rounding leaves."""
-    return max(FLAT, 1e3 * oracle.roundoff)
+    return Finding("Lipschitz Hessian", claim, "SPEC §1", verdict, text, figures, at, "lower")

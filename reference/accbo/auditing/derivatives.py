@@ -152,6 +152,7 @@ def _finding(claim: Claim, found: Comparison, at: dict[str, Any], resolution: fl
     assumption = (
         f"{claim.method} is the derivative of {claim.values} in {claim.variable}, sample by sample"
     )
+    level = METHODS[claim.method].level
     ratio = found.slope / found.difference if found.difference else np.inf
     figures = {"ratio": ratio, "order": found.order, "resolution": resolution}
     if found.excess[0]:
@@ -161,10 +162,10 @@ def _finding(claim: Claim, found: Comparison, at: dict[str, Any], resolution: fl
         )
         if abs(ratio + 1) < 1e-3:
             text += "; the sign is wrong"
-        return Finding(claim.method, assumption, SOURCE, FAILS, text, figures, at)
+        return Finding(claim.method, assumption, SOURCE, FAILS, text, figures, at, level)
     text = f"agrees with differences of {claim.values}; a bias of {resolution:.1e} would be seen"
     verdict = HOLDS if resolution <= RESOLUTION else UNTOLD
-    return Finding(claim.method, assumption, SOURCE, verdict, text, figures)
+    return Finding(claim.method, assumption, SOURCE, verdict, text, figures, level=level)
 
 
 def products(oracle: Oracle, points: Points, normals: Normals) -> list[Finding]:
@@ -185,7 +186,8 @@ def products(oracle: Oracle, points: Points, normals: Normals) -> list[Finding]:
         text = f"{said} is off by {worst:.1e} of its size, {allowed:.0e} is allowed for rounding"
         at = point_of(*points[index], oracle.seed, sample=one(draws, index))
         verdict = HOLDS if worst <= allowed else FAILS
-        found.append(Finding(name, assumption, "SPEC §1", verdict, text, {"error": worst}, at))
+        error = {"error": worst}
+        found.append(Finding(name, assumption, "SPEC §1", verdict, text, error, at, "lower"))
     return found
 
 

@@ -17,7 +17,8 @@ class Finding:
     """One assumption: the verdict, the figures behind it and the point (x, y, seed, …).
 
     ``name`` is short, ``assumption`` the statement, ``source`` where the theory makes it.
-    ``text`` says what was seen; ``figures`` are its numbers under names.
+    ``text`` says what was seen; ``figures`` are its numbers under names. ``level`` is the level
+    that the assumption is about, ``upper`` or ``lower``, and empty where it is about both.
     """
 
     name: str
@@ -27,10 +28,12 @@ class Finding:
     text: str
     figures: Mapping[str, float] = field(default_factory=dict)
     point: Mapping[str, Any] | None = None
+    level: str = ""
 
     def lines(self) -> list[str]:
         """The finding as printed."""
-        lines = [f"{self.verdict:14} {self.name}: {self.text}"]
+        where = f" ({self.level} level)" if self.level else ""
+        lines = [f"{self.verdict:14} {self.name}{where}: {self.text}"]
         if self.verdict != HOLDS:
             lines.append(f"{'':15}assumed: {self.assumption} ({self.source})")
             if self.point is not None:

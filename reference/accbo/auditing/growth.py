@@ -1,8 +1,10 @@
 """How things grow far away: what finitely many points can say about "everywhere".
 
 Along a ray, at distances 1 … 1024 (as far as numbers are finite), the exponent of a quantity is
-the slope of its logarithm over that of the distance, on the outer half. No finite set of values
-proves a bound on all of space; what is said is the trend, and how far it was followed.
+the slope of its logarithm over that of the distance, on the outer half: the median over all pairs
+of points (Theil and Sen), which a jump or the approach to a bound does not move. Zeros have no
+logarithm and are left out. No finite set of values proves a bound on all of space; what is said
+is the trend, and how far it was followed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ NEAR = 8.0  # rays that end before are too short for an exponent
 GONE = 1e-8  # a part that counts as 0
 FAST = 0.5  # an exponent that counts as growth
 SPREAD_DRAWS, SPREAD_STREAM = 256, 5
-TINY = 1e-300
+FEW = 3  # values that an exponent takes
 
 
 class Ray(NamedTuple):
@@ -106,8 +108,15 @@ def _exponent(lengths: np.ndarray, values: np.ndarray) -> float:
 
 
 def _slope(lengths: np.ndarray, values: np.ndarray) -> float:
-    logs = np.log(np.maximum(np.abs(values), TINY))
-    return float(np.polyfit(np.log(lengths), logs, 1)[0])
+    """0 where all values are zero, NaN where fewer than FEW are not."""
+    seen = values != 0
+    if not np.any(seen):
+        return 0.0
+    if np.count_nonzero(seen) < FEW:
+        return math.nan
+    along, logs = np.log(lengths[seen]), np.log(np.abs(values[seen]))
+    i, j = np.triu_indices(len(logs), 1)
+    return float(np.median((logs[j] - logs[i]) / (along[j] - along[i])))
 
 
 def steepest(found: list[tuple[Ray, Trend]]) -> tuple[Ray, Trend]:
@@ -132,19 +141,23 @@ def _variance(oracle: Oracle, method: str, all_rays: list[Ray]) -> Finding:
         # rounding of large gradients is not noise
         return (rms if rms > 1e4 * oracle.roundoff * float(np.max(np.abs(answer))) else 0.0,)
 
-    ray, worst = steepest([(ray, trend) for ray in all_rays for trend in follow(ray, deviation)])
+    trends = [(ray, each) for ray in all_rays for each in follow(ray, deviation, envelope=True)]
+    ray, worst = steepest(trends)
     name, claim = f"variance {method}", f"the variance of {method} is bounded over all (x, y)"
-    source = "SPEC §3"
+    source, level = "SPEC §3", METHODS[method].level
     figures = {"exponent": worst.exponent}
     at = point_of(*ray.at(worst.reach), oracle.seed)
     if math.isnan(worst.exponent):
         text = f"no longer finite beyond distance {worst.reach:.3g}, too near for a trend"
-        return Finding(name, claim, source, UNTOLD, text, figures, at)
+        if worst.reach >= NEAR:
+            begins = float(worst.lengths[np.flatnonzero(worst.values)[0]])
+            text = f"there is none before distance {begins:.4g}, too far out for a trend"
+        return Finding(name, claim, source, UNTOLD, text, figures, at, level)
     if worst.exponent <= FAST / 2:
         text = f"no growth along {len(all_rays)} rays to distance {worst.reach:.4g}"
-        return Finding(name, claim, source, HOLDS, text, figures)
+        return Finding(name, claim, source, HOLDS, text, figures, level=level)
     text = f"the standard deviation grows {worst.said()}"
     if worst.exponent > 1 + FAST / 2:
-        return Finding(name, claim, source, FAILS, text, figures, at)
+        return Finding(name, claim, source, FAILS, text, figures, at, level)
     text += ": bounded on bounded sets, and no faster than Lipschitz realisations allow"
-    return Finding(name, claim, source, UNTOLD, text, figures, at)
+    return Finding(name, claim, source, UNTOLD, text, figures, at, level)

@@ -86,7 +86,8 @@ def means(oracle: Oracle, points: Points, normals: Normals) -> list[Finding]:
 def _finding(oracle: Oracle, method: str, rows: list[Moments], points: Points) -> Finding:
     name = f"mean {method}"
     claim = f"the mean of {method} over samples is {method} with sample=None"
-    n = oracle.draws_of_a_mean(METHODS[method].level)
+    level = METHODS[method].level
+    n = oracle.draws_of_a_mean(level)
     index = max(range(len(rows)), key=lambda i: float(np.max(rows[i].z)))
     row = rows[index]
     entry = int(np.argmax(row.z))
@@ -98,15 +99,18 @@ def _finding(oracle: Oracle, method: str, rows: list[Moments], points: Points) -
     noise = f"variance {variance:.4g}" if noisy else "no noise"
     if not oracle.expected[method]:
         text = f"{noise}; sample=None is not supported, so that no bias can be seen"
-        return Finding(name, claim, SOURCE, UNTOLD, text, {"variance": variance, "draws": n})
+        return Finding(
+            name, claim, SOURCE, UNTOLD, text, {"variance": variance, "draws": n}, level=level
+        )
     if z <= LIMIT:
         text = noise
         if noisy:
             text += f"; a bias of {visible:.2g} in an entry would be seen in {n} draws"
-        return Finding(name, claim, SOURCE, HOLDS, text, figures)
+        return Finding(name, claim, SOURCE, HOLDS, text, figures, level=level)
     at = point_of(*points[index], oracle.seed, entry=entry)
     text = f"entry {entry} of the mean of {n} draws is {z:.1f} standard errors off"
-    if skewed > SKEWED or n * oracle.rarest(METHODS[method].level) < 1:
+    if skewed > SKEWED or n * oracle.rarest(level) < 1:
         text += f", but the law is too skewed for {n} draws (skewness/√n = {skewed:.2f})"
-        return Finding(name, claim, SOURCE, UNTOLD, text, figures, at)
-    return Finding(name, claim, SOURCE, FAILS, f"{text}; {LIMIT:g} are allowed", figures, at)
+        return Finding(name, claim, SOURCE, UNTOLD, text, figures, at, level)
+    text += f"; {LIMIT:g} are allowed"
+    return Finding(name, claim, SOURCE, FAILS, text, figures, at, level)

@@ -46,6 +46,7 @@ METHODS = {
 }
 BANK, BANK_STREAM = 256, 99  # draws of a mean where sample=None is not supported
 MOST_DRAWS, ROOM = 2**16, 2**23  # of a mean: draws, numbers held at once
+AT_ONCE = 2**16  # numbers of x and y that are averaged over the bank in one call
 
 
 class AuditError(ValueError):
@@ -76,6 +77,7 @@ class Oracle:
         self.problem, self.like, self.seed, self.samples = problem, like, seed, samples
         self.sizes = {"x": problem.d_x, "y": problem.d_y}
         self.expected: dict[str, bool] = {}
+        self._banks: dict[str, Draws] = {}
         self.roundoff = unit_roundoff(like)
 
     # --- samples ---------------------------------------------------------------------------------
@@ -190,13 +192,27 @@ class Oracle:
         """
         if self.expected.get(method, True):
             return self(method, x, y, v, finite=finite)
-        if x.ndim == 2:
-            several = [None] * len(x) if v is None else list(v)
-            rows = zip(x, y, several, strict=True)
-            return np.array([self.mean(method, *row, finite=finite) for row in rows])
-        bank = self.draw(METHODS[method].level, BANK, BANK_STREAM)
-        many = repeated(x, BANK), repeated(y, BANK), None if v is None else repeated(v, BANK)
-        return np.mean(self(method, *many, bank, finite=finite), axis=0)
+        if x.ndim == 1:
+            along = None if v is None else v[None]
+            one: np.ndarray = self.mean(method, x[None], y[None], along, finite=finite)[0]
+            return one
+        bank, means = self._bank(METHODS[method].level), []
+        some = max(1, AT_ONCE // (BANK * sum(self.sizes.values())))
+        for first in range(0, len(x), some):
+            part = slice(first, first + some)
+            count = len(x[part])
+            xs, ys = (np.repeat(a[part], BANK, axis=0) for a in (x, y))
+            along = None if v is None else np.repeat(v[part], BANK, axis=0)
+            draws = {k: np.tile(leaf, (count, *[1] * (leaf.ndim - 1))) for k, leaf in bank.items()}
+            answer = self(method, xs, ys, along, draws, finite=finite)
+            means.append(np.mean(answer.reshape(count, BANK, *answer.shape[1:]), axis=1))
+        return np.concatenate(means)
+
+    def _bank(self, level: str) -> Draws:
+        """The draws of every mean of a level."""
+        if level not in self._banks:
+            self._banks[level] = self.draw(level, BANK, BANK_STREAM)
+        return self._banks[level]
 
     def learn_expectations(self, x: np.ndarray, y: np.ndarray) -> None:
         """Find out for which methods ``sample=None`` works; one that raises does not."""
@@ -225,7 +241,8 @@ def tiled(draws: Draws | None, count: int) -> Draws | None:
 
 def unit(vector: np.ndarray) -> np.ndarray:
     """``vector`` at length 1."""
-    return vector / np.linalg.norm(vector)
+    values: np.ndarray = vector / np.linalg.norm(vector)
+    return values
 
 
 def _noise(level: str, name: str, given: object) -> Noise:
@@ -253,15 +270,19 @@ def _latin(noise: Noise, count: int, normals: Normals) -> np.ndarray:
     shape = (count, *noise.shape)
     slices = np.argsort(normals(shape), axis=0)  # a random permutation for every coordinate
     u = (slices + ndtr(normals(shape))) / count
+    values: np.ndarray
     if noise.law == "normal":
-        return ndtri(u)
+        values = ndtri(u)
+        return values
     if noise.law == "sign":
         return np.where(u < 0.5, 1.0, -1.0)
     if noise.law == "index":
         rows = int(noise.parameter or 1)
-        return np.minimum((u * rows).astype(np.int64), rows - 1)
+        values = np.minimum((u * rows).astype(np.int64), rows - 1)
+        return values
     p = 0.5 if noise.parameter is None else float(noise.parameter)
-    return np.where(u < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+    values = np.where(u < p, ((1 - p) / p) ** 0.5, -((p / (1 - p)) ** 0.5))
+    return values
 
 
 def _start(vector: np.ndarray) -> str:

@@ -19,7 +19,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found; ``schedule`` is None where μ or the contract left none to propose.
+    """What an audit found; ``schedule`` is None where the contract left none to propose.
+
+    Where an assumption fails, ``schedule`` is a start outside the theory, which promises nothing,
+    and ``watch`` says what to look at while it runs.
 
     ``constants`` are estimates from within: the true μ is no larger, the others no smaller.
     ``stopped`` says why it is not all that there is to find, where something cut it short.
@@ -30,6 +33,7 @@ class Audit:
     constants: Constants | None
     schedule: Schedule[AccBO] | None
     stopped: str = ""
+    watch: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -73,12 +77,15 @@ class Audit:
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
             "constants": constants,
             "schedule": schedule,
+            "outside_theory": schedule is not None and bool(self.failed),
+            "watch": list(self.watch),
         }
         return json.dumps(cleaned(_finite(whole)), indent=1, allow_nan=False) + "\n"
 
     def _verdict(self) -> str:
         if self.failed:
-            return f"{self.name}: the theory does not apply; fails: {', '.join(self.failed)}"
+            said = ", ".join(_named(each) for each in self.findings if each.verdict == FAILS)
+            return f"{self.name}: the theory does not apply; fails: {said}"
         if self.exit_code:
             return f"{self.name}: could not run"
         open_ones = sum(finding.verdict == UNTOLD for finding in self.findings)
@@ -92,15 +99,24 @@ class Audit:
         said = ", ".join(f"{k} = {_figure(v)}" for k, v in parts["algorithm"].items())
         rest = ", ".join(f"{k} = {_figure(v)}" for k, v in parts.items() if k != "algorithm")
         minibatch = math.ceil(self.schedule.lower_scale**-2)
-        return [
+        lines = [
             "",
             f"parameters for ‖∇Φ‖ ≤ O({self.schedule.epsilon:g}), from accbo.schedules.accbo with "
             "the constants as estimated (the true l may be larger, the true μ smaller):",
+        ]
+        if self.failed:
+            lines[1:] = ["OUTSIDE THE THEORY, which promises nothing here; values to start from:"]
+        lines += [
             f"  {said}",
             f"  {rest}",
             f"  lower_scale stands for minibatches of {minibatch} lower-level samples "
             "(variance O(ε))",
         ]
+        return lines + [f"  {each}" for each in self.watch]
+
+
+def _named(finding: Finding) -> str:
+    return f"{finding.name} ({finding.level} level)" if finding.level else finding.name
 
 
 def _schedule(schedule: Schedule[AccBO]) -> dict[str, Any]:

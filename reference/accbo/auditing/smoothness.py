@@ -136,7 +136,7 @@ def smoothness(
         )
     claim = f"∇_{variable} f is (L_{variable}0, L_{variable}1)-smooth within the radius"
     name = f"relaxed smoothness in {variable}"
-    return Finding(name, claim, "SPEC §1", verdict, text, figures, at)
+    return Finding(name, claim, "SPEC §1", verdict, text, figures, at, "upper")
 
 
 def _far(oracle: Oracle, variable: str, ray: Ray, normals: Normals) -> list[Trend]:
@@ -171,4 +171,4 @@ def bounded_gradient(oracle: Oracle, walk: Points, ray: Ray) -> Finding:
             verdict = UNTOLD
             text += f"; in y it grows {trend.said()}: l_f0 is finite on bounded sets only"
     claim = "‖∇_y f(x, y*(x))‖ ≤ l_f0"
-    return Finding("bounded ∇_y f", claim, "SPEC §1", verdict, text, figures)
+    return Finding("bounded ∇_y f", claim, "SPEC §1", verdict, text, figures, level="upper")

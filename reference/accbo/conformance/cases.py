@@ -126,11 +126,14 @@ def norms(array: Array) -> np.ndarray:
     """
     values = as_host(array)
     size = np.max(np.abs(values), axis=-1, initial=0.0)
+    found: np.ndarray
     if np.all((size == 0) | ((size > 1e-100) & (size < 1e100))):  # the same bits without
-        return np.sqrt(np.sum(values * values, axis=-1))
-    exponent = np.frexp(size)[1]
-    scaled = np.ldexp(values, -exponent[..., None])
-    return np.ldexp(np.linalg.norm(scaled, axis=-1), exponent)
+        found = np.sqrt(np.sum(values * values, axis=-1))
+    else:
+        exponent = np.frexp(size)[1]
+        scaled = np.ldexp(values, -exponent[..., None])
+        found = np.ldexp(np.linalg.norm(scaled, axis=-1), exponent)
+    return found
 
 
 def largest(ratios: np.ndarray) -> float:
@@ -202,7 +205,8 @@ def near(normals: Callable[..., np.ndarray]) -> Callable[[np.ndarray], np.ndarra
     """The function that moves every component of an array by about SIZE times its norm."""
 
     def disturb(array: np.ndarray) -> np.ndarray:
-        return array + SIZE * norms(array)[..., None] * normals(array.shape)
+        found: np.ndarray = array + SIZE * norms(array)[..., None] * normals(array.shape)
+        return found
 
     return disturb
 

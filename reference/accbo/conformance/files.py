@@ -405,7 +405,7 @@ def _check_version(path: str | Path, values: Any, formats: Sequence[str]) -> Non
             path,
             "format",
             f"version {found[1]} of {name} is not known here, the newest is {newest}",
-            "a newer version of accbo may read it: pip install --upgrade accbo",
+            "a newer version of accbo may read it",
         )
     number = values.get("set")
     if isinstance(number, int) and not isinstance(number, bool) and number > SET:
@@ -413,7 +413,7 @@ def _check_version(path: str | Path, values: Any, formats: Sequence[str]) -> Non
             path,
             "set",
             f"set {number} of the vectors is newer than {SET}, the newest known here",
-            "pip install --upgrade accbo, or use the vectors of an older set",
+            "a newer version of accbo, or the vectors of an older set",
         )
 
 

@@ -32,7 +32,7 @@ def with_fitted_ways(
     found = dict(faults)
     single = [one for one in failing if one.mode == "step" and not one.vector.replicates]
     lengths = list(_lengths(single))
-    for name, ways in (
+    searches: tuple[tuple[str, Callable[[], Sequence[Choices]]], ...] = (
         (CLIPPING, lambda: _thresholds(lengths)),
         (GUARD, lambda: _guards(lengths)),
         ("y projected", lambda: _projections(single, "y", projected_y)),
@@ -41,7 +41,8 @@ def with_fitted_ways(
         ("hypergradient clipped", lambda: _clipped(single)),
         ("weight decay on y", lambda: _decays(single)),
         ("default that overrides 0", lambda: _defaults(single)),
-    ):
+    )
+    for name, ways in searches:
         if name in found and (led := ways()):
             found[name] = _led(found[name], led)
     return found

@@ -178,7 +178,7 @@ def _later_state(group: Group, x: np.ndarray, y: np.ndarray, t: int, stream: Any
     problem, algorithm = problems()[group.problem], group.algorithm
     factor = 1.0
     if isinstance(problem, ScaledUpper):
-        problem, factor = problem.problem, problem.factor
+        factor, problem = problem.factor, problem.problem
     start = stream.start(algorithm.draw_start(problem, group.warm_start, group.first))
     state = algorithm.init(problem, x, y, start)
     for index in range(1, min(t, EARLY)):
@@ -371,7 +371,10 @@ HAIR = 1e-6  # of an estimate: what lies so little above a short number is that 
 
 def _up(values: np.ndarray, hair: float = HAIR) -> np.ndarray:
     """``values`` rounded up to a few figures."""
-    return np.vectorize(lambda value: _figures(value, up=True, hair=hair), otypes=[float])(values)
+    written: np.ndarray = np.vectorize(
+        lambda value: _figures(value, up=True, hair=hair), otypes=[float]
+    )(values)
+    return written
 
 
 def _figures(value: float, up: bool = False, hair: float = HAIR) -> float:

@@ -134,8 +134,9 @@ def _short(problem: Any) -> Any:
 
 def scale_of(problem: Any) -> float:
     """l: a sixteenth above 1.25 times the largest curvature of a realisation."""
-    inside = problem.problem if isinstance(problem, ScaledUpper) else problem
-    return math.ceil(20 * inside.constants.curvature) / 16
+    inside: Any = problem.problem if isinstance(problem, ScaledUpper) else problem
+    scale: float = math.ceil(20 * inside.constants.curvature) / 16
+    return scale
 
 
 # --- hyper-parameters ---------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from accbo._arrays import Array, asarray, is_array, map_arrays, to_host
-from accbo.sampling import index_dtype
+from accbo._arrays import Array, asarray, index_dtype, is_array, map_arrays, to_host
+from accbo._extras import install
 
 
 class NamespaceError(RuntimeError):
@@ -27,19 +27,12 @@ def like(name: str, dtype: str = "float64") -> Array:
         return NAMESPACES[name](dtype)
     except ImportError as error:
         raise NamespaceError(
-            f"namespace {name} is not installed ({error}); {installation(name)}"
+            f"namespace {name} is not installed ({error}); {install(name)}"
         ) from None
     except NamespaceError:
         raise
     except Exception as error:
         raise NamespaceError(f"namespace {name} cannot be used here: {error}") from None
-
-
-def installation(name: str) -> str:
-    """The command that installs namespace ``name``; of CuPy there is one for each CUDA."""
-    if name == "cupy":
-        return "pip install 'accbo[cupy13]', or 'accbo[cupy12]' where the driver is of CUDA 12"
-    return f"pip install 'accbo[{name}]'"
 
 
 def move_to(tree: Any, like: Array) -> Any:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
+from accbo._extras import install
+
 try:
     import msgspec
     from msgspec import UNSET, Meta, Struct, UnsetType
 except ImportError as error:
-    raise ImportError(
-        "reading vectors and results takes msgspec: pip install 'accbo[vectors]'"
-    ) from error
+    raise ImportError(f"reading vectors and results takes msgspec; {install('vectors')}") from error
 
 from accbo.conformance.vector import FORMAT, METHODS, SET
 

@@ -397,7 +397,8 @@ def taylor(case: Case, seed: int = 0) -> Outcome:
     def size(gradient: Array, distance: float) -> np.ndarray:
         rise = problem.value(x + distance * directions) - problem.value(x)
         remainder = rise - distance * dot(gradient + 0 * directions, directions)
-        return np.sqrt(np.sum(as_host(remainder) ** 2, axis=0))
+        sizes: np.ndarray = np.sqrt(np.sum(as_host(remainder) ** 2, axis=0))
+        return sizes
 
     orders = [
         np.log2(size(gradient, 2.0**-8) / size(gradient, 2.0**-12)) / 4

@@ -167,7 +167,10 @@ def _closest_each(states: Sequence[Any], target: Shown, replicates: tuple[int, .
             _relative(arrays[name], value).reshape(*replicates, -1)
             for name, value in target.items()
         ]
-        return np.nan_to_num(np.max(np.concatenate(gaps, axis=-1), axis=-1), nan=np.inf)
+        worst: np.ndarray = np.nan_to_num(
+            np.max(np.concatenate(gaps, axis=-1), axis=-1), nan=np.inf
+        )
+        return worst
 
     which = np.argmin([distance(state) for state in states], axis=0)
     others = [leaves(state) for state in states[1:]]

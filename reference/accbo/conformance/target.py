@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -17,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from accbo._blame import described, is_own, place
+from accbo._extras import for_module
 from accbo._foreign import ForeignError, foreign
 
 
@@ -34,6 +37,7 @@ class Space:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.source = ""  # a digest of the files that were imported
         self._path: list[str] = [folder]
         self._modules: dict[str, ModuleType] = {}
         self._beside = tuple(_offered(folder))
@@ -112,6 +116,45 @@ def space_of(found: Any) -> Any:
     return held[1] if held is not None and held[0] is found else contextlib.nullcontext
 
 
+def source_of(target: str) -> str:
+    """A digest of the source that ``target`` was made of, as it was when it was imported.
+
+    Of its file, and of the user's modules in the same folder that were imported with it; what is
+    imported later, or read, is not seen. Raises ``TargetError``.
+    """
+    load_target(target)
+    name = target.rpartition(":")[0]
+    if name.endswith(".py"):
+        return _from_file(name, "", None)[1].source
+    return _source_of_module(name.partition(".")[0])
+
+
+@functools.cache
+def _source_of_module(top: str) -> str:
+    module = sys.modules[top]
+    folder = os.path.dirname(next(iter(_places(module)), ""))
+    packaged = hasattr(module, "__path__")
+    return _source(
+        folder,
+        [
+            each
+            for name, each in list(sys.modules.items())
+            if not packaged or name.partition(".")[0] == top
+        ],
+    )
+
+
+def _source(folder: str, modules: Iterable[ModuleType]) -> str:
+    """A digest of the files of ``modules`` that lie in ``folder``, with their names there."""
+    digest = hashlib.sha256()
+    paths = {path for module in modules for path in _places(module) if os.path.isfile(path)}
+    for path in sorted(path for path in paths if is_own(path) and _inside(path, folder)):
+        with open(path, "rb") as file:
+            content = file.read()
+        digest.update(f"{os.path.relpath(path, folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
 def load_target(target: str, seconds: float | None = None) -> Any:
     """The object that ``target`` names, imported within ``seconds``; raises ``TargetError``."""
     module_name, _, name = target.rpartition(":")
@@ -170,7 +213,9 @@ def _importing(name: str, seconds: float | None, instead: str = "") -> Iterator[
                 ) from None
             if cause.name.split(".")[0] == instead.split(".")[0]:
                 raise TargetError(f"{error}; use {instead}") from error
-            raise TargetError(f"importing {name} failed: {cause}{place(cause)}") from error
+            raise TargetError(
+                f"importing {name} failed: {cause}{place(cause)}{for_module(cause.name)}"
+            ) from error
         if isinstance(cause, ImportError) and "relative import" in str(cause) and instead:
             raise TargetError(
                 f"{name} imports relatively, so it is part of a package: use {instead}"
@@ -208,6 +253,7 @@ def _run_file(
         space.add(module)
         with _importing(shown, seconds, instead):
             spec.loader.exec_module(module)
+        space.source = _source(space.folder, [module, *sys.modules.values()])
     return module, space
 
 

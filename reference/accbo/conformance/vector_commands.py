@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
+from accbo._extras import install
 from accbo._pieces.workers import WorkerError
 from accbo._printable import one_line
 from accbo.conformance.methods import METHODS, catalogue, known
@@ -16,13 +17,9 @@ from accbo.conformance.proof import commands as proof_commands
 from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``vectors`` and its commands to the sub-parsers of ``accbo``."""
-    parser = commands.add_parser(
-        "vectors",
-        help="test vectors for any language: verify results, list, lint, generate",
-        description="Test vectors for any language. `accbo vectors page` says how to use them.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo vectors``."""
+    parser.description = "Test vectors for any language. `accbo vectors page` says how to use them."
     inner = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_verify(inner)
     _add_list(inner)
@@ -87,7 +84,7 @@ def _add_lint(commands: Any) -> None:
         help="check files of vectors",
         description="Check files of vectors beyond their schema, and prove their numbers. Exit "
         "code 0: nothing to say, 1: something is wrong, 2: a file cannot be read. Takes "
-        "pip install 'accbo[prove]'.",
+        f"python-flint: {install('prove')}",
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
     parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")
@@ -99,7 +96,7 @@ def _add_generate(commands: Any) -> None:
         "generate",
         help="make the vectors anew, at 50 digits",
         description="Make the vectors and write them into the package. A run that was stopped "
-        "goes on where it was. Takes MPArray: pip install 'accbo[mparray]'.",
+        "goes on where it was. Takes MPArray: " + install("mparray"),
     )
     add_algorithm(parser)
     parser.add_argument(
@@ -129,14 +126,6 @@ def _jobs(text: str) -> int:
     if not 1 <= number <= 64:
         raise argparse.ArgumentTypeError(f"must lie between 1 and 64, got {text}")
     return number
-
-
-def seconds(text: str) -> float:
-    """A positive number of seconds, for an option."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {text}")
-    return value
 
 
 # --- what they do -----------------------------------------------------------------------------

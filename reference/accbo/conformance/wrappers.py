@@ -17,7 +17,7 @@ from accbo._arrays import (
     rmatvec,
     traceable,
 )
-from accbo.problem import NoiseFields, Sample
+from accbo.problem import BilevelProblem, NoiseFields, Sample
 
 
 @traceable
@@ -31,7 +31,7 @@ class Wrapped:
     coordinates, ``back`` takes (x, y, ŷ, m) of a state to the inner problem's.
     """
 
-    problem: Any
+    problem: BilevelProblem
 
     @property
     def d_x(self) -> int:

@@ -3,7 +3,9 @@
 from accbo.problems._noise import LowerNoise, UpperNoise
 from accbo.problems.deep_auc import DeepAUC, deep_auc
 from accbo.problems.finite_sum import FiniteSum, finite_sum
+from accbo.problems.from_jax import from_jax
 from accbo.problems.from_objectives import FromObjectives, from_objectives
+from accbo.problems.from_torch import from_torch
 from accbo.problems.hyper_cleaning import HyperCleaning, corrupt, hyper_cleaning
 from accbo.problems.hyperparameters import Hyperparameters
 from accbo.problems.meta_learning import (
@@ -12,6 +14,7 @@ from accbo.problems.meta_learning import (
     episodes,
     random_representation,
 )
+from accbo.problems.nested import Nested
 from accbo.problems.nonquadratic import NonQuadratic, nonquadratic
 from accbo.problems.plateau import Plateau, WaveNoise, plateau
 from accbo.problems.quadratic import Quadratic, quadratic
@@ -26,6 +29,7 @@ __all__ = [
     "Hyperparameters",
     "LowerNoise",
     "MetaLearning",
+    "Nested",
     "NonQuadratic",
     "Plateau",
     "Quadratic",
@@ -36,7 +40,9 @@ __all__ = [
     "deep_auc",
     "episodes",
     "finite_sum",
+    "from_jax",
     "from_objectives",
+    "from_torch",
     "hyper_cleaning",
     "nonquadratic",
     "plateau",

@@ -26,12 +26,14 @@ class QuadraticLower:
     @property
     def d_x(self) -> int:
         """Dimension of x."""
-        return self.coupling.shape[1]
+        size: int = self.coupling.shape[1]
+        return size
 
     @property
     def d_y(self) -> int:
         """Dimension of y."""
-        return self.coupling.shape[0]
+        size: int = self.coupling.shape[0]
+        return size
 
     @property
     def upper_noise(self) -> NoiseFields:

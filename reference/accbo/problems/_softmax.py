@@ -48,4 +48,5 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
         raise ValueError(
             f"labels must be 0 … {classes - 1}, got values from {labels.min()} to {labels.max()}"
         )
-    return np.eye(classes)[labels]
+    values: np.ndarray = np.eye(classes)[labels]
+    return values

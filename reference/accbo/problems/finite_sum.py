@@ -163,12 +163,14 @@ class FiniteSum:
     @property
     def d_x(self) -> int:
         """Dimension of x."""
-        return self.lower_offsets.shape[1]
+        size: int = self.lower_offsets.shape[1]
+        return size
 
     @property
     def d_y(self) -> int:
         """Dimension of y."""
-        return self.lower_features.shape[1]
+        size: int = self.lower_features.shape[1]
+        return size
 
     @property
     def upper_noise(self) -> NoiseFields:

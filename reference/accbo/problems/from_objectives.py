@@ -14,7 +14,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from accbo._arrays import (
     to_host,
     traceable,
 )
+from accbo._blame import defined, described
+from accbo._extras import install
 from accbo.problem import LAWS, Noise, NoiseFields, Sample
 from accbo.sampling import Tape, draw_fields, probe_normals
 
@@ -37,18 +39,9 @@ Objective = Callable[[Array, Array, Sample], Array]
 Fields = tuple[tuple[str, Noise], ...]  # of a sample; a tuple, so that JAX can hash it
 
 PROBES = 3  # points at which new objectives are tried
+CALLS = 3  # of an objective on one input, which have to agree
 NEAR = 0.01  # how far from the point that the user names
 LIBRARIES = {"jax": "JAX", "torch": "PyTorch"}
-
-
-class Transforms(NamedTuple):
-    """What a library offers of automatic differentiation."""
-
-    grad: Callable[..., Any]  # (function, argument number) to its gradient
-    pull: Callable[..., Array]  # (function, point, v) to vᵀ times the function's derivative
-    vmap: Callable[..., Any]  # (function, axes) to the function of batches
-    compiled: Callable[..., Any]
-    default: Callable[[], Array]  # an array of the default precision
 
 
 @traceable
@@ -63,6 +56,7 @@ class FromObjectives:
     backend: str
     upper_fields: Fields
     lower_fields: Fields
+    start_point: Callable[[], tuple[Array, Array]] | None = None  # that the user named
 
     @property
     def upper_noise(self) -> NoiseFields:
@@ -145,7 +139,8 @@ def from_objectives(
     ``upper`` and ``lower`` get one point, x ``(d_x,)`` and y ``(d_y,)``, and one sample: a dict
     of arrays with the fields and shapes declared in ``upper_noise`` and ``lower_noise``, each a
     ``Noise`` or a tuple (law, shape) or (law, shape, parameter) with one axis; or ``None`` for
-    the expectation. They return a scalar array, are pure, and branch on no value. A batch of
+    the expectation. They return a scalar array, are pure (two calls on one input
+    agree), and branch on no value. A batch of
     data is a field ``Noise("index", (batch,), rows)``. ``lower`` must be strongly convex in y.
 
     The objectives are tried at points within about 0.01 of ``at``, a pair (x, y) of arrays in the
@@ -157,9 +152,31 @@ def from_objectives(
     """
     _check_arguments(upper, lower, d_x, d_y, backend)
     above, below = _fields("upper_noise", upper_noise), _fields("lower_noise", lower_noise)
-    problem = FromObjectives(upper, lower, d_x, d_y, backend, above, below)
+    start = None if at is None else _Start(at)
+    problem = FromObjectives(upper, lower, d_x, d_y, backend, above, below, start)
+    library(backend)
+    if backend == "torch":
+        modules = importlib.import_module("accbo.problems._torch_modules")
+        for objective in (upper, lower):
+            modules.refuse_random(objective)
     _try_out(problem, *_probe(problem, at))
     return problem
+
+
+class _Start:
+    """A point that JAX takes for part of the program, as it does a function: it is no variable."""
+
+    def __init__(self, point: tuple[Array, Array]) -> None:
+        self._point = point
+
+    def __call__(self) -> tuple[Array, Array]:
+        return self._point
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Start)  # another start is no reason to compile anew
+
+    def __hash__(self) -> int:
+        return hash(_Start)
 
 
 # --- one oracle, batched ---------------------------------------------------------------------
@@ -170,15 +187,27 @@ def _oracle(
     backend: str, kind: str, objective: Objective, names: tuple[str, ...] | None
 ) -> Callable[..., Array]:
     """(x, y[, v], *fields) ↦ the value or derivative, over any leading axes."""
-    transforms = _transforms(backend)
-    single = _SINGLE[kind](transforms, objective)
+    library(backend)
+    if backend == "torch":
+        ways: Any = importlib.import_module("accbo.problems._torch_ways")
+        made: Callable[..., Any] = ways.oracle(kind, objective, names)
+        return made
+    return _jax_oracle(kind, objective, names)
+
+
+def _jax_oracle(
+    kind: str, objective: Objective, names: tuple[str, ...] | None
+) -> Callable[..., Array]:
+    jax = library("jax")
+    single = _single(jax, kind, objective)
     point = 3 if kind in ("hvp", "cross") else 2
 
     def one(*arrays: Array) -> Array:
         sample = None if names is None else dict(zip(names, arrays[point:], strict=True))
         return single(*arrays[:point], sample)
 
-    return transforms.compiled(lambda *arrays: _batched(transforms.vmap, one, arrays))
+    derived: Callable[..., Any] = jax.jit(lambda *arrays: _batched(jax.vmap, one, arrays))
+    return derived
 
 
 def _batched(vmap: Any, one: Callable[..., Array], arrays: tuple[Array, ...]) -> Array:
@@ -199,76 +228,34 @@ def _batched(vmap: Any, one: Callable[..., Array], arrays: tuple[Array, ...]) ->
     return xp.reshape(result, (*leading, *result.shape[1:]))
 
 
-def _value(_: Transforms, objective: Objective) -> Callable[..., Array]:
-    return objective
+def _single(jax: Any, kind: str, objective: Objective) -> Callable[..., Array]:
+    """The value or derivative at one point."""
+    if kind == "value":
+        return objective
+    if kind in ("grad_x", "grad_y"):
+        derived: Callable[..., Any] = jax.grad(objective, argnums=("grad_x", "grad_y").index(kind))
+        return derived
+    slope = jax.grad(objective, argnums=1)
 
+    def product(x: Array, y: Array, v: Array, sample: Sample) -> Array:
+        if kind == "hvp":
+            return jax.vjp(lambda y: slope(x, y, sample), y)[1](v)[0]
+        return jax.vjp(lambda x: slope(x, y, sample), x)[1](v)[0]
 
-def _grad_x(t: Transforms, objective: Objective) -> Callable[..., Array]:
-    return t.grad(objective, 0)
-
-
-def _grad_y(t: Transforms, objective: Objective) -> Callable[..., Array]:
-    return t.grad(objective, 1)
-
-
-def _hvp(t: Transforms, objective: Objective) -> Callable[..., Array]:
-    slope = t.grad(objective, 1)
-    return lambda x, y, v, sample: t.pull(lambda y: slope(x, y, sample), y, v)
-
-
-def _cross(t: Transforms, objective: Objective) -> Callable[..., Array]:
-    slope = t.grad(objective, 1)
-    return lambda x, y, v, sample: t.pull(lambda x: slope(x, y, sample), x, v)
-
-
-_SINGLE = {"value": _value, "grad_x": _grad_x, "grad_y": _grad_y, "hvp": _hvp, "cross": _cross}
+    return product
 
 
 # --- the libraries ---------------------------------------------------------------------------
 
 
-def _transforms(backend: str) -> Transforms:
-    return {"jax": _jax_transforms, "torch": _torch_transforms}[backend]()
-
-
-@functools.cache
-def _jax_transforms() -> Transforms:
-    jax = _library("jax")
-    return Transforms(
-        grad=lambda function, argument: jax.grad(function, argnums=argument),
-        pull=lambda function, point, v: jax.vjp(function, point)[1](v)[0],
-        vmap=lambda function, axes: jax.vmap(function, in_axes=axes),
-        compiled=jax.jit,
-        default=lambda: jax.numpy.zeros(1),
-    )
-
-
-@functools.cache
-def _torch_transforms() -> Transforms:
-    torch = _library("torch")
-    func = torch.func
-
-    def without_graph(function: Callable[..., Array]) -> Callable[..., Array]:
-        # else parameters that an objective closes over would chain every iteration to the last
-        return torch.no_grad()(function)
-
-    return Transforms(
-        grad=lambda function, argument: func.grad(function, argnums=argument),
-        # four times as fast as func.jvp, and defined for more functions
-        pull=lambda function, point, v: func.vjp(function, point)[1](v)[0],
-        vmap=lambda function, axes: func.vmap(function, in_dims=axes),
-        compiled=without_graph,
-        default=lambda: torch.zeros(1),
-    )
-
-
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """JAX or PyTorch; raises ``ImportError`` that says how to install it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"from_objectives differentiates with {LIBRARIES[name]}, which cannot be imported "
-            f"({error}); install it with pip install 'accbo[{name}]'"
+            f"these objectives are differentiated with {LIBRARIES[name]}, which cannot be imported "
+            f"({error}); {install(name)}"
         ) from None
 
 
@@ -325,7 +312,8 @@ def _probe(problem: FromObjectives, at: tuple[Array, Array] | None) -> tuple[Arr
     normals, sizes = probe_normals(0), (problem.d_x, problem.d_y)
     away = [normals((PROBES, size)) for size in sizes]
     if at is None:
-        like = _transforms(problem.backend).default()
+        held = library(problem.backend)
+        like = (held.numpy if problem.backend == "jax" else held).zeros(1)
         return asarray(away[0], like), asarray(away[1], like)
     if not (isinstance(at, tuple) and len(at) == 2 and all(map(is_array, at))):
         raise TypeError(f"at must be a pair (x, y) of arrays, got {at!r}")
@@ -376,23 +364,45 @@ def _expect_scalar(
     """One plain call, whose errors are the user's own and easier to read than traced ones."""
     one = {field: sample[field][0, ...] for field, _ in fields}
     try:
-        value = objective(x[0, ...], y[0, ...], one)
+        value, *again = [objective(x[0, ...], y[0, ...], one) for _ in range(CALLS)]
+    except StopIteration as error:
+        raise ValueError(
+            f"{name}(x, y, sample) raised {described(error)}: a loader that it reads from has "
+            f'ended; declare a batch as the field ("index", (rows,), count) of {name}_noise, or '
+            f"hand the data to from_torch or from_jax as {name}_data"
+        ) from error
     except Exception as error:
-        raise ValueError(f"{name}(x, y, sample) raised {_named(error)} {_WHERE}") from error
+        raise ValueError(f"{name}(x, y, sample) raised {described(error)} {_WHERE}") from error
     if not is_array(value) or namespace(value) is not namespace(x):
         raise TypeError(
             f"{name} must return an array of the library that x is from, "
-            f"got {type(value).__module__}.{type(value).__qualname__}"
+            f"got {type(value).__module__}.{type(value).__qualname__}{defined(objective)}"
         )
     if tuple(value.shape) != ():
         raise ValueError(
             f"{name} must return a scalar for one x and one y, got shape {tuple(value.shape)}"
+            f"{defined(objective)}"
         )
     if not is_real_floating(value):
         raise TypeError(
             f"{name} must return a floating-point number, got {dtype_name(value)}, "
             "which has no derivative"
         )
+    for other in again:
+        _expect_same(name, objective, to_host(value), to_host(other))
+
+
+def _expect_same(name: str, objective: Objective, value: np.ndarray, again: np.ndarray) -> None:
+    """Raise ``ValueError`` unless two calls on one input agree, to rounding."""
+    both_nan = np.isnan(value) & np.isnan(again)
+    if both_nan or abs(value - again) <= 1e3 * np.finfo(value.dtype).eps * abs(value):
+        return
+    raise ValueError(
+        f"{name}(x, y, sample) gave {float(value):.9g}, then {float(again):.9g} on the same input"
+        f"{defined(objective)}: it takes something that sample does not hold, such as the next "
+        "batch of a data loader, a random generator, or dropout in training mode; declare that as "
+        f"{name}_noise and read it from sample"
+    )
 
 
 def _asked(name: str, what: str, oracle: Callable[..., Array], *arguments: Any) -> Array:
@@ -401,7 +411,7 @@ def _asked(name: str, what: str, oracle: Callable[..., Array], *arguments: Any) 
         result = oracle(*arguments)
     except Exception as error:
         raise ValueError(
-            f"the {what} of {name}, over replicates, cannot be taken: {_named(error)}"
+            f"the {what} of {name}, over replicates, cannot be taken: {described(error)}"
         ) from error
     if not np.all(np.isfinite(to_host(result))):
         raise ValueError(f"the {what} of {name} holds a NaN or an infinity {_WHERE}")
@@ -410,9 +420,3 @@ def _asked(name: str, what: str, oracle: Callable[..., Array], *arguments: Any) 
 
 def _all_zero(gradient: Array) -> bool:
     return not np.any(to_host(gradient))
-
-
-def _named(error: Exception) -> str:
-    """The error's type and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

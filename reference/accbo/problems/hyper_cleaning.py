@@ -72,12 +72,14 @@ class HyperCleaning(ImplicitSolution):
     @property
     def d_x(self) -> int:
         """Dimension of x: the number of training samples."""
-        return self.train_features.shape[0]
+        size: int = self.train_features.shape[0]
+        return size
 
     @property
     def d_y(self) -> int:
         """Dimension of y: features times classes."""
-        return self.train_features.shape[1] * self.train_targets.shape[1]
+        size: int = self.train_features.shape[1] * self.train_targets.shape[1]
+        return size
 
     @property
     def upper_noise(self) -> NoiseFields:

@@ -85,12 +85,14 @@ class Hyperparameters:
     @property
     def d_x(self) -> int:
         """Dimension of x: the number of features."""
-        return self.train_features.shape[1]
+        size: int = self.train_features.shape[1]
+        return size
 
     @property
     def d_y(self) -> int:
         """Dimension of y: the number of features."""
-        return self.train_features.shape[1]
+        size: int = self.train_features.shape[1]
+        return size
 
     @property
     def upper_noise(self) -> NoiseFields:

@@ -106,12 +106,14 @@ class Plateau:
     @property
     def d_x(self) -> int:
         """Dimension of x."""
-        return self.spectrum.shape[0]
+        size: int = self.spectrum.shape[0]
+        return size
 
     @property
     def d_y(self) -> int:
         """Dimension of y."""
-        return self.spectrum.shape[0]
+        size: int = self.spectrum.shape[0]
+        return size
 
     @property
     def upper_noise(self) -> NoiseFields:

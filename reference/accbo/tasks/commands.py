@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import os
 import sys
@@ -12,13 +11,15 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from accbo._columns import listed, terminal
 from accbo._exit import DEPARTS, OK, Answer
+from accbo._options import suggestion
 from accbo._pieces.kept import Kept
 from accbo._pieces.workers import WorkerError
 from accbo.tasks import pictures, summary
 from accbo.tasks.methods import METHODS
+from accbo.tasks.own import OWN
 from accbo.tasks.registry import TASKS, task_named
 from accbo.tasks.sweep import BACKENDS, Outcome, Plan, array_of, compare, kept_runs, references_of
 from accbo.tasks.task import Task, TaskError
@@ -26,17 +27,24 @@ from accbo.tasks.task import Task, TaskError
 DIVERGED = DEPARTS
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``run`` and ``list`` to the sub-parsers of ``accbo``."""
-    parser = commands.add_parser(
-        "run",
-        help="compare methods on a task at equal oracle calls",
-        description="The same small search for every method, then fresh seeds; the test set is "
-        "read once. Exit code 0: done, 1: all runs of a method diverged, 2: could not run.",
+def fill_run(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo run``."""
+    parser.description = (
+        "The same small search for every method, then fresh seeds; the test set is "
+        "read once. Exit code 0: done, 1: all runs of a method diverged, 2: could not run."
     )
     parser.add_argument(
         "task", nargs="+", metavar="TASK", help="one or more of accbo list, or all of them: all"
     )
+    parser.add_argument(
+        "--backend", default="numpy", metavar="NAME", help=f"{', '.join(BACKENDS)}; default numpy"
+    )
+    add_options(parser)
+    parser.set_defaults(run=_run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every comparison."""
     parser.add_argument(
         "--algorithm",
         nargs="+",
@@ -46,9 +54,6 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--budget", type=_count, metavar="CALLS", help="oracle calls of a run")
     parser.add_argument("--seeds", type=_count, default=5, metavar="N", help="default %(default)s")
-    parser.add_argument(
-        "--backend", default="numpy", metavar="NAME", help=f"{', '.join(BACKENDS)}; default numpy"
-    )
     parser.add_argument("--jobs", type=_count, default=2, metavar="N", help="default %(default)s")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write everything as JSON, several tasks by name"
@@ -59,10 +64,18 @@ def add_commands(commands: Any) -> None:
         metavar="DIR",
         help="write a page with pictures, several tasks in a folder each",
     )
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        help="each picture as PDF, SVG, PNG and CSV, several tasks in a folder each",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from a run that was stopped")
-    parser.set_defaults(run=_run)
-    listing = commands.add_parser("list", help="list the tasks and the methods")
-    listing.set_defaults(run=_list)
+
+
+def fill_list(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo list``."""
+    parser.set_defaults(run=_list)
 
 
 def _count(text: str) -> int:
@@ -73,22 +86,27 @@ def _count(text: str) -> int:
 
 
 def _list(_: argparse.Namespace) -> Answer:
-    lines = [f"{task.name:16} {task.about}\n{'':16} {task.data}" for task in TASKS.values()]
-    return Answer(OK, "\n".join([*lines, "", f"methods: {', '.join(METHODS)}"]))
+    rows = [pair for task in TASKS.values() for pair in ((task.name, task.about), ("", task.data))]
+    return Answer(OK, f"{listed(rows, 16, terminal())}\n\nmethods: {', '.join(METHODS)}")
 
 
 def _run(options: argparse.Namespace) -> Answer:
     names = list(TASKS) if options.task == ["all"] else dict.fromkeys(options.task)
     tasks = [task_named(name) for name in names]
     chosen = options.algorithm or METHODS
-    methods = tuple(dict.fromkeys(_known("method", name, METHODS) for name in chosen))
-    array_of(_known("backend", options.backend, BACKENDS))
-    _check_outputs(options, tasks)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: one core each
+    methods = tuple(dict.fromkeys(known("method", name, METHODS) for name in chosen))
+    array_of(known("backend", options.backend, BACKENDS))
     plans = [
         Plan(task.name, methods, options.budget or task.budget, options.seeds, options.backend)
         for task in tasks
     ]
+    return run_plans(options, tasks, plans)
+
+
+def run_plans(options: argparse.Namespace, tasks: Sequence[Task], plans: Sequence[Plan]) -> Answer:
+    """Compare by ``plans``, one a task, and print, write and keep what ``options`` ask for."""
+    _check_outputs(options, tasks)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: one core each
     with contextlib.ExitStack() as stack:
         kept = [_opened(stack, plan, options.resume) for plan in plans]
         answer = _run_all(options, tasks, plans, kept)
@@ -115,12 +133,16 @@ def _run_all(
         references = references_of(plan)
         if len(tasks) > 1:
             print(f"\n{task.name}, {plan.budget} oracle calls")
-        print(summary.table(outcome, references))
+        print(summary.table(outcome, references, terminal()))
         documents[task.name] = summary.document(outcome, references)
         if options.report is not None:
             page = pictures.page(outcome, task, references, _command(options, plan))
-            folder = _page_folder(options, task, len(tasks))
+            folder = _folder(options.report, task, len(tasks))
             print(f"report: {pictures.write_page(folder, page)}")
+        if options.figures is not None:
+            drawn = pictures.panels(outcome, task, references)
+            folder = _folder(options.figures, task, len(tasks))
+            print(f"figures: {pictures.write_figures(folder, drawn)}")
         codes.append(_code(outcome))
     files: tuple[tuple[Path, str], ...] = ()
     if options.json is not None:
@@ -147,33 +169,35 @@ def _compare(plan: Plan, kept: Kept, jobs: int) -> Outcome:
 def _check_outputs(options: argparse.Namespace, tasks: Sequence[Task]) -> None:
     """Before an hour is spent on what cannot be kept."""
     if options.report is not None:
-        pictures.check()
+        pictures.check("--report", "jinja2", "matplotlib")
+    if options.figures is not None:
+        pictures.check("--figures", "matplotlib")
+    for place in filter(None, (options.report, options.figures)):
         for task in tasks:
-            folder = _page_folder(options, task, len(tasks))
+            folder = _folder(place, task, len(tasks))
             _make(folder)
-            _check_writable(folder, options.report)
+            _check_writable(folder, place)
     if options.json is not None:
         if options.json.is_dir():
             raise TaskError(f"cannot write {options.json}: it is a folder")
         _check_writable(options.json.resolve().parent, options.json)
 
 
-def _page_folder(options: argparse.Namespace, task: Task, tasks: int) -> Path:
-    """Where the page of a task goes: a folder of its own where there are several."""
-    return options.report / task.name if tasks > 1 else options.report
+def _folder(place: Path, task: Task, tasks: int) -> Path:
+    """Where what is drawn of a task goes: a folder of its own where there are several."""
+    return place / task.name if tasks > 1 else place
 
 
 def _code(outcome: Outcome) -> int:
     return OK if all(map(summary.finished, outcome.finals.values())) else DIVERGED
 
 
-def _known(kind: str, name: str, names: Iterable[str]) -> str:
+def known(kind: str, name: str, names: Iterable[str]) -> str:
     """``name`` if it is one of ``names``; raises ``TaskError`` with the nearest otherwise."""
-    small = {each.lower(): each for each in names}
-    if name not in small.values():
-        near = difflib.get_close_matches(name.lower(), small, n=1, cutoff=0.3)
-        hint = f"; did you mean {small[near[0]]}?" if near else ""
-        raise TaskError(f"there is no {kind} {name!r}{hint} ({', '.join(small.values())})")
+    known = list(names)
+    if name not in known:
+        near = suggestion(name, known)
+        raise TaskError(f"there is no {kind} {name!r}{near} ({', '.join(known)})")
     return name
 
 
@@ -195,6 +219,8 @@ def _check_writable(folder: Path, what: Path) -> None:
 
 def _command(options: argparse.Namespace, plan: Plan) -> str:
     chosen = f" --algorithm {' '.join(plan.methods)}" if options.algorithm else ""
-    backend = "" if plan.backend == "numpy" else f" --backend {plan.backend}"
     size = f"--budget {plan.budget} --seeds {plan.seeds}"
+    if plan.backend == OWN:
+        return f"accbo compare {plan.task}{chosen} {size}"
+    backend = "" if plan.backend == "numpy" else f" --backend {plan.backend}"
     return f"accbo run {plan.task}{chosen} {size}{backend}"

@@ -176,7 +176,9 @@ def build(name: str, instance: Instance, trial: Trial, steps: int, gradient: flo
 
 
 def first_gradient(instance: Instance, terms: int = 100) -> float:
-    """‖∇Φ‖ at the start by ``terms`` gradient steps below and terms of the series."""
+    """‖∇Φ‖ at the start, if need be by ``terms`` gradient steps below and terms of the series."""
+    if instance.gradient is not None:
+        return instance.gradient
     problem, x, y = instance.problem, instance.x, instance.y
     size = 1 / instance.curvature
     for _ in range(terms):

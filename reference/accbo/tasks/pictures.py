@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-import html
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from accbo._figures.files import files, lacking
+from accbo._figures.page import rendered, shown
+from accbo._figures.panel import Curve as Line
+from accbo._figures.panel import Panel, slug
 from accbo._pieces.files import write
-from accbo.tasks.summary import LEVEL, finished, table
+from accbo.tasks.methods import GRID
+from accbo.tasks.summary import LEVEL, finished, interval, measured, settings, words
 from accbo.tasks.sweep import Outcome, instance_of
 from accbo.tasks.task import Task, TaskError
 from accbo.tasks.trial import Curve
 
-METADATA = ("Date", "Creator", "Format", "Type")  # left out: they name hosts and versions
-# a figure is 374 points wide: on a telephone it is as wide as the page, and two stand side by side
-# where there is room, so that its letters are never far from those of the text
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:74rem;margin:0 auto;padding:1rem}
-.curves{display:grid;gap:1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr))}
-svg{width:100%;height:auto}pre{overflow-x:auto;font-size:.8rem;line-height:1.4}
-code{overflow-wrap:anywhere}figure{margin:0}figcaption{font-size:.9rem}"""
+MINUS = "minus "  # how the score of what should be small begins
 
 
-def check() -> None:
-    """Raise ``TaskError`` without matplotlib."""
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise TaskError("--report needs matplotlib: pip install 'accbo[report]'")
+def check(option: str, *packages: str) -> None:
+    """Raise ``TaskError`` where ``option`` needs one of the packages that is not here."""
+    if said := lacking(option, *packages):
+        raise TaskError(said)
 
 
 def page(
     outcome: Outcome, task: Task, references: Mapping[str, Sequence[float]], command: str
 ) -> str:
     """The page as HTML, with nothing that is loaded from elsewhere."""
-    score = instance_of(task.name, 0).score
-    figures = "".join(
-        f"<figure>{_figure(outcome, score, against)}<figcaption>{html.escape(_caption(against))}"
-        "</figcaption></figure>"
-        for against in ("calls", "seconds")
-    )
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-        f"<title>accbo: {html.escape(task.name)}</title><style>{STYLE}</style>"
-        f"<h1>{html.escape(task.name)}</h1><p>{html.escape(task.about)}</p>"
-        f"<p>{html.escape(task.data)}</p><div class='curves'>{figures}</div>"
-        "<h2>On the test set, read once</h2>"
-        f"<pre>{html.escape(table(outcome, references))}</pre>"
-        f"<p>Mean ± half a {LEVEL:.0%} interval over {outcome.plan.seeds} seeds; every method had "
-        f"{outcome.plan.trials} trials of {outcome.plan.budget:,} oracle calls on a seed of its "
-        f"own, chosen by the validation score; a run is judged at its best point.</p>"
-        f"<p>Reproduce: <code>{html.escape(command)}</code></p></html>\n"
+    return rendered(
+        Path(__file__).parent / "report.html.j2",
+        task=task,
+        figures=shown(panels(outcome, task, references)),
+        measures=measured(outcome),
+        rows=[_row(outcome, method) for method in outcome.finals],
+        references={name: interval(values) for name, values in references.items()},
+        settings={method: words(chosen) for method, chosen in settings(outcome).items()},
+        level=f"{LEVEL:.0%}",
+        plan=outcome.plan,
+        command=command,
     )
 
 
@@ -65,46 +52,88 @@ def write_page(folder: Path, content: str) -> Path:
     return folder / "index.html"
 
 
-def _caption(against: str) -> str:
-    what = "oracle calls" if against == "calls" else "seconds of this machine"
-    return (
-        f"The validation score against {what}: mean over the seeds, shaded where the seeds' "
-        f"{LEVEL:.0%} interval lies. Higher is better. A method without a curve diverged."
+def write_figures(folder: Path, pictures: Sequence[Panel]) -> Path:
+    """Each picture as PDF, SVG, PNG and CSV in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for panel in pictures:
+        for name, content in files(slug(panel.title), panel).items():
+            write(folder / name, content)
+    return folder
+
+
+def panels(outcome: Outcome, task: Task, references: Mapping[str, Sequence[float]]) -> list[Panel]:
+    """The learning curves against oracle calls, and against seconds."""
+    score = instance_of(task.name, 0).score
+    quantity = score.removeprefix(MINUS)
+    sign = -1.0 if score.startswith(MINUS) else 1.0
+    return [
+        _panel(outcome, references, quantity, sign, against) for against in ("calls", "seconds")
+    ]
+
+
+def _panel(
+    outcome: Outcome,
+    references: Mapping[str, Sequence[float]],
+    quantity: str,
+    sign: float,
+    against: str,
+) -> Panel:
+    lines, diverged = [], []
+    for method, curves in outcome.finals.items():
+        good = [curve for curve in finished(curves) if curve.calls]
+        if good:
+            lines.append(_line(method, good, quantity, sign, against))
+        else:
+            diverged.append(method)
+    for name, values in references.items():
+        kind, _, what = name.partition(", ")
+        if lines and kind in (quantity, f"validation {quantity}"):
+            ends = [min(min(line.x) for line in lines), max(max(line.x) for line in lines)]
+            lines.append(Line(what, ends, [float(np.mean(values))] * 2, predicted=True))
+    positive = all(np.min(line.y) > 0 for line in lines)
+    return Panel(
+        f"{quantity[0].upper()}{quantity[1:]} against "
+        + ("oracle calls" if against == "calls" else "seconds"),
+        _caption(sign, diverged),
+        "oracle calls, in thousands" if against == "calls" else "seconds of this machine",
+        quantity,
+        lines,
+        log_y=sign < 0 and positive,
     )
 
 
-def _figure(outcome: Outcome, score: str, against: str) -> str:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "accbo", "font.size": 11}):
-        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
-        axes = figure.subplots()
-        for number, (method, curves) in enumerate(outcome.finals.items()):
-            good = [curve for curve in finished(curves) if curve.calls]
-            if good:
-                _curve(axes, method, good, score, against, number)
-        axes.set_xlabel("oracle calls, in thousands" if against == "calls" else "seconds")
-        axes.set_ylabel(score)
-        axes.grid(alpha=0.3)
-        figure.legend(loc="outside lower center", ncols=3, fontsize=10)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata=dict.fromkeys(METADATA))
-    return text.getvalue().partition("<svg")[2].join(["<svg", ""])
-
-
-def _curve(
-    axes: Any, method: str, good: Sequence[Curve], score: str, against: str, number: int
-) -> None:
+def _line(method: str, good: Sequence[Curve], quantity: str, sign: float, against: str) -> Line:
     length = min(len(curve.calls) for curve in good)
     at = np.mean([getattr(curve, against)[:length] for curve in good], axis=0)
-    values = np.array([curve.measures[score][:length] for curve in good])
-    at = at / 1000 if against == "calls" else at
-    mean, colour = np.mean(values, axis=0), f"C{number}"
-    axes.plot(at, mean, label=method, color=colour, linestyle=("-", "--", ":")[number % 3])
-    if len(good) > 1:
-        from scipy import stats  # late: dear to import
+    name = quantity if sign > 0 else MINUS + quantity
+    values = sign * np.array([curve.measures[name][:length] for curve in good])
+    found = np.array([interval(list(column)) for column in values.T])
+    mean, half = found[:, 0], found[:, 1]
+    low, high = (mean - half, mean + half) if len(good) > 1 else (None, None)
+    return Line(method, at / 1000 if against == "calls" else at, mean, low, high, joined=True)
 
-        factor = stats.t.isf((1 - LEVEL) / 2, len(good) - 1) / np.sqrt(len(good))
-        half = factor * np.std(values, axis=0, ddof=1)
-        axes.fill_between(at, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+
+def _caption(sign: float, diverged: Sequence[str]) -> str:
+    better = "Higher" if sign > 0 else "Lower"
+    lost = f" All runs diverged of {', '.join(diverged)}." if diverged else ""
+    return (
+        f"On validation data, the mean over the seeds; bars, at few of the points, are their "
+        f"{LEVEL:.0%} intervals, cut where they leave the picture. {better} is better.{lost}"
+    )
+
+
+def _row(outcome: Outcome, method: str) -> dict[str, object]:
+    curves = outcome.finals[method]
+    good = finished(curves)
+    if not good:
+        return {"method": method, "trouble": curves[0].trouble}
+    trial = GRID[outcome.chosen[method]]
+    lost = f" ({len(curves) - len(good)} diverged)" if len(good) < len(curves) else ""
+    return {
+        "method": method,
+        "trouble": "",
+        "test": {name: interval([c.test[name] for c in good]) for name in measured(outcome)},
+        "iterations": good[0].steps,
+        "seconds": float(np.mean([curve.seconds[-1] for curve in good if curve.seconds])),
+        "chosen": f"path {trial.path:g}, lower {trial.lower:g}{lost}",
+    }

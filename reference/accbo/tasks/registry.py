@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from accbo.tasks import cleaning, few_shots, penalties, sentiment
+from accbo.tasks.own import own_task
 from accbo.tasks.task import Task, TaskError
 
 TASKS: dict[str, Task] = {
@@ -13,7 +14,9 @@ TASKS: dict[str, Task] = {
 
 
 def task_named(name: str) -> Task:
-    """The task; raises ``TaskError`` with the nearest name where there is none."""
+    """The task, of ours or, as FILE.py:NAME, of the user's; raises ``TaskError`` for none."""
+    if ":" in name:
+        return own_task(name)
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.3)
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._columns import listed
 from accbo.tasks.methods import GRID, build, first_gradient
 from accbo.tasks.sweep import FORMAT, Outcome, instance_of
 from accbo.tasks.trial import Curve
@@ -32,10 +33,15 @@ def finished(curves: Sequence[Curve]) -> list[Curve]:
     return [curve for curve in curves if not curve.trouble]
 
 
-def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
-    """One line a method: the test measures over the seeds, iterations, seconds, what was chosen."""
-    names = _measured(outcome)
-    head = f"{'method':9}" + "".join(f"{name:>26}" for name in names)
+def table(
+    outcome: Outcome, references: Mapping[str, Sequence[float]], width: int | None = None
+) -> str:
+    """One line a method: the test measures over the seeds, iterations, seconds, what was chosen.
+
+    Hyper-parameters are folded at ``width`` columns.
+    """
+    names = {name: max(len(name), len("0.1234 ± 0.1234")) + 2 for name in measured(outcome)}
+    head = f"{'method':9}" + "".join(f"{name:>{columns}}" for name, columns in names.items())
     lines = [head + f"{'iterations':>12}{'seconds':>9}  path, lower"]
     for method, curves in outcome.finals.items():
         good = finished(curves)
@@ -43,9 +49,9 @@ def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
             lines.append(f"{method:9}  all {len(curves)} runs diverged: {curves[0].trouble}")
             continue
         cells = ""
-        for name in names:
+        for name, columns in names.items():
             mean, half = interval([curve.test[name] for curve in good])
-            cells += f"{f'{mean:.4f} ± {half:.4f}':>26}"
+            cells += f"{f'{mean:.4f} ± {half:.4f}':>{columns}}"
         seconds = float(np.mean([curve.seconds[-1] for curve in good if curve.seconds]))
         trial = GRID[outcome.chosen[method]]
         lost = f"  ({len(curves) - len(good)} diverged)" if len(good) < len(curves) else ""
@@ -53,12 +59,41 @@ def table(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> str:
             f"{method:9}{cells}{good[0].steps:>12}{seconds:>9.2f}  "
             f"{trial.path:g}, {trial.lower:g}{lost}"
         )
+    seconds, scores = at_equal_seconds(outcome)
+    if len(scores) > 1:
+        score = instance_of(outcome.plan.task, 0).score
+        lines.append(f"at equal seconds, {seconds:.3g} a run, the best {score} until then:")
+        for method, best in scores.items():
+            mean, half = interval(best)
+            lines.append(f"{method:9}{f'{mean:.4f} ± {half:.4f}':>26}")
     for name, values in references.items():
         mean, half = interval(values)
         lines.append(f"{mean:.4f} ± {half:.4f}  {name}")
     lines.append("best hyper-parameters, on seed 1:")
-    lines += [f"{method:9}  {_words(chosen)}" for method, chosen in settings(outcome).items()]
-    return "\n".join(lines)
+    chosen = ((method, words(values)) for method, values in settings(outcome).items())
+    return "\n".join([*lines, listed(chosen, 10, width)])
+
+
+def at_equal_seconds(outcome: Outcome) -> tuple[float, dict[str, list[float]]]:
+    """The seconds in which the fastest method spent its calls, and every method's best scores then.
+
+    Of every seed's run: the highest validation score at the points of the curve until then, or at
+    its first point where that comes later.
+    """
+    good = {
+        method: [curve for curve in finished(curves) if curve.seconds]
+        for method, curves in outcome.finals.items()
+    }
+    means = [np.mean([c.seconds[-1] for c in curves]) for curves in good.values() if curves]
+    if not means:
+        return math.nan, {}
+    score, common = instance_of(outcome.plan.task, 0).score, float(min(means))
+
+    def best(curve: Curve) -> float:
+        until = max(1, sum(second <= common * (1 + 1e-9) for second in curve.seconds))
+        return max(curve.measures[score][:until])
+
+    return common, {m: [best(curve) for curve in curves] for m, curves in good.items() if curves}
 
 
 def settings(outcome: Outcome) -> dict[str, dict[str, Any]]:
@@ -76,7 +111,8 @@ def settings(outcome: Outcome) -> dict[str, dict[str, Any]]:
     return made
 
 
-def _words(chosen: Mapping[str, Any]) -> str:
+def words(chosen: Mapping[str, Any]) -> str:
+    """Hyper-parameters in a line."""
     return ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in chosen.items()
@@ -85,7 +121,7 @@ def _words(chosen: Mapping[str, Any]) -> str:
 
 def document(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """The comparison as JSON values."""
-    made = settings(outcome)
+    made, (seconds, scores) = settings(outcome), at_equal_seconds(outcome)
     return {
         "format": FORMAT,
         "task": outcome.plan.task,
@@ -93,6 +129,7 @@ def document(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> dic
         "seeds": outcome.plan.seeds,
         "backend": outcome.plan.backend,
         "references": {name: list(values) for name, values in references.items()},
+        "equal_seconds": {"seconds": seconds if scores else None, "scores": scores},
         "methods": {
             method: {
                 "trial": GRID[outcome.chosen[method]]._asdict(),
@@ -102,7 +139,7 @@ def document(outcome: Outcome, references: Mapping[str, Sequence[float]]) -> dic
                 "runs": [_plain(curve) for curve in curves],
                 "test": {
                     name: interval([curve.test[name] for curve in finished(curves)])
-                    for name in _measured(outcome)
+                    for name in measured(outcome)
                     if len(finished(curves)) > 1
                 },
             }
@@ -121,7 +158,8 @@ def _edges(trial: int) -> list[str]:
     ]
 
 
-def _measured(outcome: Outcome) -> list[str]:
+def measured(outcome: Outcome) -> list[str]:
+    """The names of what is measured on the test set."""
     return next((list(c.test) for curves in outcome.finals.values() for c in curves if c.test), [])
 
 

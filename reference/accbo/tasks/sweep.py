@@ -11,21 +11,24 @@ import contextlib
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from accbo._arrays import Array
 from accbo._pieces.engine import carried_out
 from accbo._pieces.kept import Kept, Work, cache_folder
 from accbo._pieces.versions import accbo_version
 from accbo.conformance.namespaces import like
+from accbo.conformance.target import source_of
 from accbo.tasks.methods import GRID
+from accbo.tasks.own import OWN, place_of
 from accbo.tasks.registry import task_named
-from accbo.tasks.task import Instance
+from accbo.tasks.task import Instance, TaskError
 from accbo.tasks.trial import Curve, check_curve, steps_for, train
 
 FORMAT = "accbo-run/2"
@@ -52,7 +55,8 @@ class Plan:
     def given(self) -> dict[str, Any]:
         """Everything that decides the numbers, as JSON values."""
         grid = [trial._asdict() for trial in GRID]
-        return {"accbo": accbo_version(), "format": FORMAT, **asdict(self), "grid": grid}
+        own = {"source": source_of(self.task)} if self.backend == OWN else {}
+        return {"accbo": accbo_version(), "format": FORMAT, **asdict(self), "grid": grid, **own}
 
 
 class Piece(NamedTuple):
@@ -68,7 +72,8 @@ class Piece(NamedTuple):
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.task}-{self.method}-{self.trial}-{self.seed}-{self.budget}"
+        task = re.sub(r"[^\w.-]+", "_", self.task)  # FILE.py:NAME is no name of a file
+        return f"{task}-{self.method}-{self.trial}-{self.seed}-{self.budget}"
 
     @property
     def work(self) -> Work:
@@ -125,7 +130,11 @@ def compare(plan: Plan, kept: Kept, jobs: int, progress: bool | None = None) -> 
 def check_budget(plan: Plan) -> None:
     """Raise ``TaskError`` for the first method whose start the budget does not pay for."""
     for method in plan.methods:
-        _steps(method, plan.task, plan.budget)
+        try:
+            _steps(method, plan.task, plan.budget)
+        except TaskError as error:
+            where = place_of(plan.task) if plan.backend == OWN else ""
+            raise TaskError(f"{error}{where}") from None
 
 
 def best(curves: Sequence[Curve], score: str) -> int:
@@ -153,7 +162,7 @@ def references_of(plan: Plan) -> dict[str, list[float]]:
 def run_piece(piece: Piece) -> dict[str, Any]:
     """One run of the sweep: its curve as JSON values."""
     instance, trial = instance_of(piece.task, piece.seed), GRID[piece.trial]
-    shown = array_of(piece.backend)
+    shown = None if piece.backend == OWN else array_of(piece.backend)
     budget, seed = piece.budget, piece.seed
     curve = train(piece.method, instance, trial, budget, seed, test=seed > 0, like=shown)
     return curve._asdict()

@@ -24,6 +24,7 @@ class Instance:
     the search chooses and a run stops, the larger the better. ``test`` is read once a run.
     ``references`` are what the same data give without a bilevel method. ``reach`` is how far
     from the start good values of x are thought to lie; ``mu`` and ``curvature`` bound ∇²_yy G.
+    ``gradient`` is ‖∇Φ‖ at the start, where it is known beforehand.
     """
 
     problem: BilevelProblem
@@ -36,6 +37,7 @@ class Instance:
     mu: float
     curvature: float
     references: Callable[[], Mapping[str, float]] = field(default=dict)
+    gradient: float | None = None
 
 
 class Task(NamedTuple):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accbo._arrays import Array, move, to_host
-from accbo.counting import count_calls
+from accbo.counting import calls_by_steps
 from accbo.run import NonFiniteError, run
 from accbo.sampling import Tape
 from accbo.tasks.methods import Trial, build, first_gradient
@@ -74,20 +74,7 @@ def check_curve(
 
 def steps_for(name: str, instance: Instance, budget: int) -> int:
     """The most iterations that ``budget`` oracle calls pay for; raises ``TaskError`` for none."""
-    algorithm = build(name, instance, Trial(1.0, 1.0), 1000, 1.0)
-
-    def cost(steps: int) -> int:
-        return int(
-            count_calls(
-                algorithm,
-                instance.problem,
-                instance.x,
-                instance.y,
-                steps=steps,
-                warm_start=WARM_START,
-            ).total
-        )
-
+    cost = _cost(build(name, instance, Trial(1.0, 1.0), 1000, 1.0), instance)
     first = cost(1)
     if first > budget:
         raise TaskError(
@@ -103,6 +90,14 @@ def steps_for(name: str, instance: Instance, budget: int) -> int:
     return low
 
 
+def _cost(algorithm: Any, instance: Instance) -> Callable[[int], int]:
+    """The oracle calls of a run as a function of its iterations."""
+    calls = calls_by_steps(
+        algorithm, instance.problem, instance.x, instance.y, warm_start=WARM_START
+    )
+    return lambda steps: int(calls(steps).total)
+
+
 def train(
     name: str,
     instance: Instance,
@@ -115,13 +110,15 @@ def train(
 ) -> Curve:
     """Run ``name``; ``test`` reads the test set at the best point of the curve.
 
-    The run is made of arrays such as ``like``, by default NumPy's; it is judged on the host.
+    The run is made of arrays such as ``like``, by default the instance's own; it is judged on the
+    host.
     """
     steps = steps_for(name, instance, budget)
     algorithm = build(name, instance, trial, steps, first_gradient(instance))
     every = max(1, steps // POINTS)
-    like = instance.x if like is None else like
-    problem, x, y = (move(part, like) for part in (instance.problem, instance.x, instance.y))
+    problem, x, y = instance.problem, instance.x, instance.y
+    if like is not None:
+        problem, x, y = (move(part, like) for part in (problem, x, y))
     started = time.perf_counter()
     try:
         result = run(
@@ -132,7 +129,7 @@ def train(
             steps=steps,
             noise=Tape(seed),
             warm_start=WARM_START,
-            record={"x": lambda state: state.x, "y": _lower},
+            record={"x": _upper, "y": _lower},
             every=every,
             progress=False,
         )
@@ -146,19 +143,8 @@ def train(
         measure: [_value(function, pair) for pair in pairs]
         for measure, function in instance.measures.items()
     }
-    spent = [
-        int(
-            count_calls(
-                algorithm,
-                instance.problem,
-                instance.x,
-                instance.y,
-                steps=int(t),
-                warm_start=WARM_START,
-            ).total
-        )
-        for t in iterations
-    ]
+    cost = _cost(algorithm, instance)
+    spent = [cost(int(t)) for t in iterations]
     trouble = _not_finite(measures)
     best = -1 if trouble else int(np.argmax(measures[instance.score]))
     return Curve(
@@ -190,6 +176,10 @@ def _not_finite(measures: Mapping[str, list[float]]) -> str:
         if not np.all(np.isfinite(values)):
             return f"{name} is not finite"
     return ""
+
+
+def _upper(state: Any) -> Any:
+    return state.x
 
 
 def _lower(state: Any) -> Any:

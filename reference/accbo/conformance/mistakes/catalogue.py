@@ -68,12 +68,13 @@ WORDS = {
 def faults_of(algorithm: type, name: str, lines: Mapping[str, str]) -> dict[str, Fault]:
     """The mistakes that an algorithm can make, by name; ``lines`` say what is right, by part.
 
-    Raises ``KeyError`` where a line is missing.
+    Raises ``KeyError`` where a line is missing, ``ValueError`` where two have one name.
     """
     found: dict[str, Fault] = {}
     for mistake in MISTAKES:
         if mistake.needs(algorithm):
-            assert mistake.name not in found, mistake.name
+            if mistake.name in found:
+                raise ValueError(f"two mistakes of {name} are called {mistake.name!r}")
             found[mistake.name] = _fault(mistake, name, lines)
     return found
 

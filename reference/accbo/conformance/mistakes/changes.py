@@ -85,7 +85,8 @@ class Variant:
 
     def draw_start(self, problem: Any, warm_start: int, first: int) -> Start:
         """The layout of iteration 0."""
-        return self.algorithm.draw_start(problem, warm_start, first)
+        start: Start = self.algorithm.draw_start(problem, warm_start, first)
+        return start
 
     def warm_start(self, problem: Any, x: Array, y: Array, samples: Any) -> Array:
         """y after the T0 steps."""

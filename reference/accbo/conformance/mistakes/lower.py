@@ -103,7 +103,8 @@ class KeptPair(Variant):
         self, problem: Any, x: Array, y: Array, y_previous: Array, samples: Any
     ) -> tuple[Array, Array]:
         inner = innermost(self.algorithm)
-        return inner._lower_steps(problem, x, (y, y_previous), samples)
+        pair: tuple[Array, Array] = inner._lower_steps(problem, x, (y, y_previous), samples)
+        return pair
 
     def init(self, problem: Any, x: Array, y: Array, start: Start) -> Any:
         """Iteration 0 starts from a restart; its last inner pair is kept."""

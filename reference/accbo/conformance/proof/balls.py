@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from accbo._extras import install
+
 try:
     from flint import arb, ctx
 except ImportError as error:
-    raise ImportError("proving takes python-flint: pip install 'accbo[prove]'") from error
+    raise ImportError(f"proving takes python-flint; {install('prove')}") from error
 
 Ball = Any  # flint.arb
 

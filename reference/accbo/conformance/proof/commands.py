@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
+from accbo._extras import install
 from accbo.conformance.vector import SET, set_files
 
 
@@ -18,7 +19,8 @@ def add_command(commands: Any) -> None:
         description="Replay vectors in ball arithmetic, by a program written from the page alone, "
         "and prove that each expected number is the float64 nearest to the exact one (ties to "
         "even) and each proven tolerance a bound on rounding. Exit code 0: all is proven, 1: "
-        "something is refuted, 2: could not run, or not told. Takes pip install 'accbo[prove]'.",
+        "something is refuted, 2: could not run, or not told. Takes python-flint: "
+        + install("prove"),
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="default: the package's own set")
     parser.add_argument("--set", type=int, default=SET, metavar="N", help="an older set")

@@ -1,0 +1,172 @@
+"""``accbo conform``, ``explain`` and ``faults``: the oracle for the shell and for CI."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from accbo._columns import listed, terminal
+from accbo._exit import COULD_NOT_RUN, OK, Answer
+from accbo._options import seconds
+from accbo.conformance import ci
+from accbo.conformance.check import check, namespace_of, select
+from accbo.conformance.explain import explain
+from accbo.conformance.methods import catalogue, declared, known
+from accbo.conformance.namespaces import NAMESPACES
+from accbo.conformance.observe import TIME_LIMIT, Runner
+from accbo.conformance.target import load_target, space_of
+from accbo.conformance.vector import ACCBO, SET
+from accbo.conformance.vector_commands import add_algorithm, answer
+
+
+def fill_conform(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo conform``."""
+    parser.description = "Run every check. Exit code 0: conforms, 1: departs, 2: could not run."
+    parser.epilog = (
+        "an implementation is a factory(problem, algorithm, state) that returns an object "
+        "with step(sample) and state(); see accbo.conformance.adapter"
+    )
+    _add_target(parser)
+    parser.add_argument("--fast", action="store_true", help="a part of the cases, for CI")
+    parser.add_argument("--cases", type=int, default=SET, metavar="N", help="an older case set")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
+    parser.add_argument(
+        "--badge", type=Path, metavar="FILE", help="write the verdict as JSON for a badge"
+    )
+    parser.add_argument(
+        "--annotate", action="store_true", help="print the lines that GitHub Actions shows on top"
+    )
+    parser.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="CHECK=REASON",
+        help="this check is expected to fail; if it passes, that is a failure",
+    )
+    parser.add_argument(
+        "--limit-total",
+        type=seconds,
+        metavar="S",
+        help="seconds for all cases; what was judged until then is reported (default: no limit)",
+    )
+    parser.set_defaults(run=_conform)
+
+
+def fill_explain(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo explain``."""
+    parser.description = (
+        "All intermediates of one step: z, both gradients, the series' partial sums."
+    )
+    _add_target(parser)
+    parser.add_argument("--check", metavar="NAME", help="a check or vector; default: a trajectory")
+    parser.add_argument("--step", type=int, metavar="T", help="the iteration; default: the first")
+    parser.set_defaults(run=_explain)
+
+
+def fill_faults(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of ``accbo faults``."""
+    add_algorithm(parser)
+    parser.add_argument("name", nargs="?", help="one of them, in full")
+    parser.set_defaults(run=_faults)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
+    add_algorithm(parser)
+    parser.add_argument(
+        "--namespace",
+        metavar="NAME",
+        help=f"the arrays it takes: {', '.join(NAMESPACES)}; default: factory.namespace or numpy",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=seconds,
+        default=TIME_LIMIT,
+        metavar="S",
+        help="seconds one call may take (default %(default)g)",
+    )
+
+
+def _factory(options: argparse.Namespace) -> tuple[Any, str]:
+    """The factory, and the namespace; JAX is told to hold float64."""
+    factory = load_target(options.target, options.time_limit)
+    with space_of(factory)():
+        namespace = namespace_of(factory, options.namespace)
+    if namespace == "jax":
+        with contextlib.suppress(ImportError):
+            import jax
+
+            jax.config.update("jax_enable_x64", True)
+    return factory, namespace
+
+
+def _conform(options: argparse.Namespace) -> Answer:
+    expected = dict(_expectation(text) for text in options.expect)
+    factory, namespace = _factory(options)
+    report = check(
+        factory,
+        algorithm=options.algorithm,
+        namespace=namespace,
+        on_fail="return",
+        expected_failures=expected,
+        fast=options.fast,
+        cases=options.cases,
+        time_limit=options.time_limit,
+        limit_total=options.limit_total,
+        progress=sys.stderr.isatty(),
+        name=options.target,
+    )
+    found, document = answer(report, options), json.loads(report.json())
+    if options.badge is not None:
+        found = replace(found, files=(*found.files, (options.badge, ci.badge(document))))
+    if options.annotate:
+        found = replace(found, text=f"{found.text}\n{ci.annotated(document)}")
+    return found
+
+
+def _expectation(text: str) -> tuple[str, str]:
+    name, equals, reason = text.partition("=")
+    if not equals or not reason:
+        raise ValueError(f"--expect takes CHECK=REASON, got {text!r}")
+    return name, reason
+
+
+def _explain(options: argparse.Namespace) -> Answer:
+    factory, namespace = _factory(options)
+    method = declared(factory, options.algorithm)
+    vectors = {vector.id: vector for vector in select(algorithm=method)}
+    default = "trajectory-nonquadratic-simultaneous/0" if method == ACCBO else next(iter(vectors))
+    name = (options.check or default).partition(":")[0]
+    if name not in vectors:
+        which = "" if method == ACCBO else f" --algorithm {method}"
+        raise ValueError(f"there is no vector {name!r}; accbo vectors list{which} shows them")
+    vector = vectors[name]
+    step = options.step
+    if step is None:
+        step = max(1, vector.first_iteration)
+    text, trouble = explain(Runner(factory, namespace, options.time_limit), vector, step)
+    return Answer(COULD_NOT_RUN if trouble else OK, text)
+
+
+def _faults(options: argparse.Namespace) -> Answer:
+    method = known(options.algorithm or ACCBO)
+    faults = catalogue(method)
+    if options.name is None:
+        rows = [(fault.name, fault.wrong) for fault in faults.values()]
+        return Answer(OK, listed(rows, 36, terminal()))
+    if options.name not in faults:
+        which = "" if method == ACCBO else f" --algorithm {method}"
+        raise ValueError(f"there is no fault {options.name!r}; accbo faults{which} lists them")
+    fault = faults[options.name]
+    lines = [
+        f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}",
+        f"  in the long run: {fault.later}",
+        f"  found in: {fault.where or 'no published code that we read'}",
+    ]
+    return Answer(OK, "\n".join(lines))
