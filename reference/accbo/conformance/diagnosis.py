@@ -79,7 +79,7 @@ class Candidate(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What one mistake does to every shown quantity of some steps, as flags."""
+    """What a mistake does to every shown quantity of some steps, as flags."""
 
     changed: np.ndarray  # by it
     right: np.ndarray  # whether what was shown is
@@ -215,7 +215,7 @@ class Search:
     def _fitting(self, size: int, name: str, change: Convention) -> Iterator[Candidate]:
         for moves in self._moves(size):
             whole = Candidate(moves, name, change)
-            if not self._explains(whole, self.steps):
+            if not self._worth_a_look(whole) or not self._explains(whole, self.steps):
                 continue
             for scopes in itertools.product(*(self._scopes(move) for move in moves)):
                 scoped_moves = tuple(
@@ -233,9 +233,7 @@ class Search:
             return
         before: list[tuple[Move, ...]] = [()]
         if size == 2:
-            before = [
-                m for m in self._moves(1) if self._explains(Candidate(m, name, change), self.steps)
-            ]
+            before = [m for m in self._moves(1) if self._makes(Candidate(m, name, change))]
         elif self.steps_fail:
             return
         for first in before:
@@ -264,13 +262,16 @@ class Search:
         tried = [
             Move(fault, way)
             for name, fault in self.faults.items()
-            for way in range(min(PAIRS_PER_FAULT, self.counts[name]))
+            for way in range(min(PAIRS_PER_FAULT if fault.laws else 1, self.counts[name]))
         ]
         effects = [self._effect(move) for move in tried]
-        for (one, its), (other, others) in itertools.permutations(
-            zip(tried, effects, strict=True), 2
-        ):
-            if one.fault.name != other.fault.name and its.may_go_with(others):
+        together = itertools.combinations(zip(tried, effects, strict=True), 2)
+        for (one, its), (other, others) in together:
+            if one.fault.name == other.fault.name:
+                continue
+            if one.fault.part == other.fault.part:  # one may undo the other
+                yield from ((one, other), (other, one))
+            elif its.may_go_with(others):
                 yield one, other
 
     def _effect(self, move: Move) -> Effect:
@@ -310,6 +311,25 @@ class Search:
         return [scope for scope in move.fault.scopes if scope[2]]
 
     # --- evidence
+
+    def _worth_a_look(self, whole: Candidate) -> bool:
+        """Of what remembers, whether it explains the start that departs first: the steps cannot."""
+        if len(whole.moves) < 2 or not any(_remembers(m, self.typical) for m in whole.moves):
+            return True
+        for scopes in itertools.product(*(self._scopes(move) for move in whole.moves)):
+            moves = tuple(
+                move._replace(scope=scope) for move, scope in zip(whole.moves, scopes, strict=True)
+            )
+            if self._explains(whole._replace(moves=moves), self.starts[:1]):
+                return True
+        return False
+
+    def _makes(self, candidate: Candidate) -> bool:
+        """Whether it explains the steps, a wrong one among them, and not for want of evidence."""
+        if not self._explains(candidate, self.steps):
+            return False
+        wrong = [one for one in self.steps if fails(one)]
+        return not wrong or any(self._is_evidence(candidate, one) for one in wrong)
 
     def _explains(self, candidate: Candidate, observations: Iterable[Observation]) -> bool:
         try:

@@ -95,7 +95,12 @@ def _guards(lengths: Sequence[tuple[float, float]]) -> list[Choices]:
 def _shared(values: Iterable[float]) -> list[float]:
     """The number that most of ``values`` are, as short as it may have been written."""
     groups = Counter(float(f"{value:.{ALIKE - 1}e}") for value in values if value > 0)
-    return [c for value, count in groups.most_common(1) if count > 1 for c in _rounded(value)]
+    return [
+        c
+        for value, count in groups.most_common(1)
+        if count > 1 or len(groups) == 1
+        for c in _rounded(value)
+    ]
 
 
 def _wrong(single: Sequence[Observation], name: str) -> list[np.ndarray]:
