@@ -11,7 +11,7 @@ from accbo.conformance.mistakes.lower import LOOPS, NESTEROV
 from accbo.conformance.mistakes.mistake import Change, Choices, Mistake, every, has
 
 Onto = Callable[[Array], Array]
-RADII = (10.0, 1.0)  # the others are read off the numbers
+RADII = (1.0, 10.0)  # the others are read off the numbers
 
 
 def ball(radius: float) -> Onto:
