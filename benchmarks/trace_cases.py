@@ -34,7 +34,6 @@ ACCBO: dict[str, Any] = {
 }
 # derivatives of another function satisfy every line: they are for the audit
 OF_DERIVATIVES = ("Gauss-Newton for the Hessian", "cross derivative transposed")
-OF_SIZE = ("y projected", "x projected", "momentum clamped")
 OF_OPTION_II = ("inner pair kept", "period off by one", "never refreshes")
 OF_INDICES = ("upper batch reused below", "cross batch from the upper data", "sum for mean")
 
@@ -113,17 +112,8 @@ def wrong(method: str, mistake: str, d: int, dtype: str = "float64") -> Case:
     """The algorithm with one mistake of its catalogue."""
     base = declared(method, mistake)
     steps = 36 if method == "SABA" else 10 if d < 10**5 else 5
-    made = _made(catalogue(method)[mistake], base)
+    made = catalogue(method)[mistake].apply(base)
     return Case(method, mistake, made, base, problem(method, mistake, d, dtype), steps, dtype)
-
-
-def _made(fault: Any, algorithm: Any) -> Any:
-    """A mistake in an algorithm; a ball or a box of the smaller size, which the iterates reach."""
-    if fault.name not in OF_SIZE:
-        return fault.apply(algorithm)
-    found = fault.variants(algorithm)
-    (change,) = found[len(found) // 2]
-    return change(algorithm)
 
 
 def seen_in_traces(method: str) -> list[str]:

@@ -11,6 +11,7 @@ from accbo.conformance.locate import CLOSE, local
 from accbo.conformance.observation import Observation, departs, departures
 
 MOST = 0.9  # of the cases in which a mistake can be seen must show it
+LEAST, LARGEST = (float(getattr(np.finfo(np.float32), name)) for name in ("tiny", "max"))
 SINGLE = 2.0**29  # a rounding of single precision in those of double
 
 
@@ -57,6 +58,8 @@ def single_precision(usable: Sequence[Observation], failing: Sequence[Observatio
 def _as_in_float32(observation: Observation) -> bool:
     """Whether what is wrong of itself is a float32, and nothing departs further than it does."""
     off = list(filter(departs, departures(observation)))
+    if any(not LEAST <= abs(found.expected) <= LARGEST for found in off if found.expected):
+        return True  # beyond what a float32 holds: no evidence
     names = {name for index in range(len(observation.states)) for name in local(observation, index)}
     if observation.mode in ("start", "free"):  # what follows has other causes of its own
         names = {found.quantity for found in off}

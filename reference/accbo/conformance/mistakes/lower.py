@@ -369,7 +369,7 @@ MISTAKES = (
         "after iteration 0 no iteration is a refresh",
         "y stays where iteration 0 left it, and the hypergradient belongs to an old x",
         ways(clock(never=True)),
-        has("period"),
+        both(has("period"), without(has("estimate"))),  # whose refresh is of another kind
         laws=False,
     ),
     Mistake(

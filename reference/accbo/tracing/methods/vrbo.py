@@ -184,7 +184,6 @@ VRBO = (
         clock,
         (
             *ways("no refresh", clock, {"never": True}),
-            *ways("never refreshes", clock, {"never": True}),
             *ways("period off by one", clock, *({"shift": s} for s in (1, -1)),
                   *({"longer": n} for n in (1, -1))),
             *ways("one inner step too few", clock, {"fewer": 1}),
