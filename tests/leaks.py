@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 ROOT = str(Path(__file__).parents[1])
-OURS = ("tests", "property_tests", "accbo", "theory_checks", "benchmarks", "conftest")
+OURS = ("tests", "property_tests", "accbo", "theory_checks", "benchmarks", "examples", "conftest")
 INSTALLED = tuple({sys.prefix, sys.base_prefix, *(p for p in sys.path if "site-packages" in p)})
 NO_FILE = ("_cython_", "cython_runtime", "_remote_module_non_scriptable")  # Cython's, PyTorch's
 # set by what is imported or, Dask, by what it starts
