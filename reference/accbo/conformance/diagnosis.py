@@ -2,7 +2,8 @@
 
 A name is given only where the mistake, replayed on the same samples, yields what the
 implementation showed in every case it was run on, those it passed included; or in every case
-of some conventions, and all the others are right. Of two mistakes each must be needed: without
+of some conventions, and all the others are right; or in every case whose squares neither overflow
+nor vanish, where mistakes of range do nothing. Of two mistakes each must be needed: without
 it something is not explained. Where nothing fits, nothing is named, and what is left is which
 quantity is wrong although its inputs are right (``locate``).
 """
@@ -33,11 +34,12 @@ from accbo.conformance.observation import (
 )
 from accbo.conformance.replay import replaying, tolerances
 from accbo.conformance.rules import by_elimination, single_precision
-from accbo.conformance.vector import Vector, convention
+from accbo.conformance.vector import Vector, as_fields, convention
 
 EXPLAINED = 1e-3  # of the departure may be left unexplained
 LONGEST = 8  # iterations of a trajectory that are replayed
 PAIRS_PER_FAULT = 3  # ways of a fault that are tried together with another
+INSIDE = "where no square over- or underflows"
 FEWEST = 3  # vectors that depart, for a mistake to be blamed on some conventions
 
 Convention = Callable[[Any], Any]  # of an algorithm to the same under another convention
@@ -104,7 +106,7 @@ class Named(NamedTuple):
 
     names: tuple[tuple[str, ...], ...]
     convention: str
-    error: float  # the largest, in the shown quantities
+    error: float  # the largest, relative to the shown quantities
     iterations: int  # compared
     where: str = ""  # the conventions outside which all is right; empty: there are none
 
@@ -162,6 +164,9 @@ def _attempts(
 ) -> Iterator[tuple[str, Sequence[Observation], Mapping[str, Convention]]]:
     """What is to be explained, and under which conventions: all cases, then parts of them."""
     yield "", usable, {"": _same, **method.others}
+    inside = list(itertools.filterfalse(at_the_edge, usable))
+    if any(map(fails, inside)) and len(inside) < len(usable):
+        yield INSIDE, inside, {"": _same}
     for label, part in _blamed(usable, wrong):
         yield label, part, {"": _same}
 
@@ -445,9 +450,28 @@ def _chosen_freely(candidate: Candidate, observations: Sequence[Observation]) ->
     return not any(chosen.values())
 
 
+def at_the_edge(observation: Observation) -> bool:
+    """Whether squares of some state over- or underflow, so that a norm may be 0 or infinite."""
+    vector = observation.vector
+    limits = np.finfo(vector.dtype)
+    before = as_fields(vector.before(0)) if vector.start is None else {}
+    sizes = (
+        float(np.max(np.abs(array), initial=0.0))
+        for state in (before, *vector.expected)
+        for array in state.values()
+        if np.issubdtype(np.asarray(array).dtype, np.floating)
+    )
+    largest, least = math.sqrt(float(limits.max)) / 2, math.sqrt(float(limits.tiny))
+    return any(size > largest or 0 < size < least for size in sizes)
+
+
 def _error(candidate: Candidate, observation: Observation) -> float:
+    """The largest gap in a quantity, relative to its size."""
     gaps = [
-        float(np.max(np.abs(got[name] - right[name]), initial=0.0))
+        float(
+            np.max(np.abs(got[name] - right[name]), initial=0.0)
+            / max(float(np.max(np.abs(right[name]), initial=0.0)), float(np.finfo(float).tiny))
+        )
         for got, right in zip(observation.states, _replayed(candidate, observation), strict=False)
         for name in got
     ]
