@@ -13,10 +13,10 @@ import pytest
 
 from accbo.conformance import ConformanceError, check, factors, from_function, rows
 from accbo.conformance.check import check_one, select
-from accbo.conformance.diagnosis import FEWEST
+from accbo.conformance.diagnosis import FEWEST, at_the_edge
 from accbo.conformance.judge import judge
 from accbo.conformance.methods import catalogue
-from accbo.conformance.mistakes.changes import resume, timed
+from accbo.conformance.mistakes.changes import part, resume, timed
 from accbo.conformance.observation import Observation
 from accbo.conformance.observe import Runner
 from accbo.conformance.replay import expected, iterations
@@ -125,6 +125,37 @@ JOINT = {
 def test_two_faults_at_once_are_named(pair: tuple[str, str]) -> None:
     found = report(faulty_where(lambda _: True, *pair))
     assert {frozenset(names) for names in found.names} == {frozenset(pair)}
+
+
+def blocks_by_plain_norms(x: Any, m: Any, size: float) -> Any:
+    """Each half of x by the norm of its own half, whose squares over- and underflow."""
+    first = (m.shape[-1] + 1) // 2
+    halves = m[..., :first], m[..., first:]
+    with np.errstate(all="ignore"):
+        lengths = [np.sqrt(np.sum(half * half, axis=-1, keepdims=True)) for half in halves]
+        units = [
+            np.where(length > 0, half / length, 0.0)
+            for half, length in zip(halves, lengths, strict=True)
+        ]
+    return x - size * np.concatenate(units, axis=-1)
+
+
+def test_two_faults_are_named_beside_an_overflow_of_the_programs_own() -> None:
+    """Three mistakes at once, of which one shows where squares leave the range alone."""
+
+    def make(algorithm: Any) -> list[Any]:
+        (wrong,) = faulty_where(lambda _: True, "stale sample")(algorithm)
+        return [part(x=lambda _: blocks_by_plain_norms)(wrong)]
+
+    runner = Runner(implementation(make), "numpy")
+    vectors = [*evidence("AccBO", "stale sample"), *evidence("AccBO", "norm per block")]
+    huge = [vector for vector in load() if vector.id.startswith("huge-gradients")][:4]
+    chosen = {vector.id: vector for vector in (*vectors, *huge)}.values()
+    seen = [one for vector in chosen for one in runner.observe(vector)]
+    found = judge(seen, implementation="mine")
+    assert found.names == (("stale sample", "norm per block"),)
+    assert "where no square over- or underflows" in found.text()
+    assert any(map(at_the_edge, seen))
 
 
 # --- wrong under one convention alone ---------------------------------------------------------

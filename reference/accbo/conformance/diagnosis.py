@@ -136,14 +136,13 @@ def diagnose(method: Method, observations: Sequence[Observation]) -> Diagnosis:
     if other:
         return Diagnosis(other, None, (), "")
     wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
-    for size in (1, 2):
-        for label, part, conventions in _attempts(method, usable, wrong):
-            search = Search(method, part)
-            found = search.named(size, conventions)
-            if found is None and size == 1:
-                found = _by_rule(method, part, search.failing)
-            if found:
-                return Diagnosis(None, found._replace(where=label), where, remark)
+    for size, label, part, conventions in _attempts(method, usable, wrong):
+        search = Search(method, part)
+        found = search.named(size, conventions)
+        if found is None and size == 1:
+            found = _by_rule(method, part, search.failing)
+        if found:
+            return Diagnosis(None, found._replace(where=label), where, remark)
     return Diagnosis(None, None, where, remark)
 
 
@@ -161,14 +160,16 @@ def _by_rule(
 
 def _attempts(
     method: Method, usable: Sequence[Observation], wrong: Sequence[Observation]
-) -> Iterator[tuple[str, Sequence[Observation], Mapping[str, Convention]]]:
-    """What is to be explained, and under which conventions: all cases, then parts of them."""
-    yield "", usable, {"": _same, **method.others}
+) -> Iterator[tuple[int, str, Sequence[Observation], Mapping[str, Convention]]]:
+    """How many mistakes are to explain what, and under which conventions: all, then parts of it."""
+    for size in (1, 2):
+        yield size, "", usable, {"": _same, **method.others}
+        for label, part in _blamed(usable, wrong):
+            yield size, label, part, {"": _same}
     inside = list(itertools.filterfalse(at_the_edge, usable))
-    if any(map(fails, inside)) and len(inside) < len(usable):
-        yield INSIDE, inside, {"": _same}
-    for label, part in _blamed(usable, wrong):
-        yield label, part, {"": _same}
+    if len(inside) < len(usable) and any(map(fails, inside)):
+        for size in (1, 2):
+            yield size, INSIDE, inside, {"": _same}
 
 
 class Search:
