@@ -349,8 +349,8 @@ Z_SYSTEM = {
         "return problem.hvp_lower(x, y, u)",
     ),
     "z: ∇_y F without its sample": (
-        "v = problem.grad_y_upper(x, y, sample.upper_y)",
-        "v = problem.grad_y_upper(x, y)",
+        "v = problem.grad_y_upper(x, y, sample.upper_y)\n        y_next",
+        "v = problem.grad_y_upper(x, y)\n        y_next",
     ),
     "z_0 = 1": (
         "namespace(y).zeros_like(y), start.first",

@@ -38,7 +38,7 @@ def test_records_are_a_dataframe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert frame.index[0] == "iteration"
     assert frame.index[1].tolist() == [2, 4, 6]
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="pip install pandas"):
+    with pytest.raises(ImportError, match="pip install '.*pandas"):
         result.to_dataframe()
 
 
@@ -85,7 +85,7 @@ def test_the_upper_level_as_a_transformation_of_optax(monkeypatch: pytest.Monkey
     with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\)"):
         recursive_momentum(1.0, 0.1)
     monkeypatch.setitem(sys.modules, "optax", None)
-    with pytest.raises(ImportError, match="pip install optax"):
+    with pytest.raises(ImportError, match="install optax"):
         recursive_momentum(0.9, 0.1)
 
 

@@ -86,6 +86,7 @@ def test_killed_with_its_workers_and_resumed(
         done = subprocess.run(
             [sys.executable, str(script), *words, *(["--resume"] if kept else [])],
             cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},  # a wheel has no theory_checks at the top
             start_new_session=True,
             check=False,
         )

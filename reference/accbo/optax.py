@@ -31,7 +31,7 @@ def recursive_momentum(momentum: float, upper_step_size: float) -> Any:
     except ImportError as error:
         raise ImportError(
             f"recursive_momentum is a transformation of optax, which cannot be imported ({error}); "
-            "pip install optax"
+            "install optax, and JAX with it"
         ) from None
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")

@@ -24,6 +24,7 @@ from accbo._arrays import (
     rows,
     to_host,
 )
+from accbo._extras import install
 from accbo.divergence import divergence, warn_of_divergence
 from accbo.problem import BilevelProblem
 from accbo.run_checkpoint import Kept, RunCheckpoint, describe
@@ -71,7 +72,7 @@ class Result:
         except ImportError as error:
             raise ImportError(
                 f"to_dataframe makes a pandas DataFrame, and pandas cannot be imported ({error}); "
-                "pip install pandas"
+                f"{install('pandas')}"
             ) from None
         columns: dict[str, np.ndarray] = {}
         for name, values in self.records.items():
