@@ -49,38 +49,40 @@ class Net:
         self.inputs = torch.randn(64, length, features).to(dtype)
         self.labels = torch.randint(0, 2, (64,))
 
-    def loss(self, x: list, y: list, batch: torch.Tensor) -> torch.Tensor:
+    def loss(self, x: list[Any], y: list[Any], batch: torch.Tensor) -> torch.Tensor:
         parameters = dict(zip(self.names, x, strict=True))
         out, _ = torch.func.functional_call(self.lstm, parameters, (self.inputs[batch],))
         logits = out[:, -1] @ y[0] + y[1]
         return torch.nn.functional.cross_entropy(logits, self.labels[batch])
 
-    def upper(self, x: list, y: list, batch: torch.Tensor) -> torch.Tensor:
+    def upper(self, x: list[Any], y: list[Any], batch: torch.Tensor) -> torch.Tensor:
         return self.loss(x, y, batch)
 
-    def lower(self, x: list, y: list, batch: torch.Tensor) -> torch.Tensor:
+    def lower(self, x: list[Any], y: list[Any], batch: torch.Tensor) -> torch.Tensor:
         return self.loss(x, y, batch) + 0.5 * sum((p * p).sum() for p in y)
 
 
-def at(values: list) -> list:
+def at(values: list[Any]) -> list[Any]:
     """The same numbers, to differentiate by."""
     return [v.detach().requires_grad_() for v in values]
 
 
-def combined(a: float, u: list, b: float, v: list) -> list:
+def combined(a: float, u: list[Any], b: float, v: list[Any]) -> list[Any]:
     """a u + b v."""
     return [a * p + b * q for p, q in zip(u, v, strict=True)]
 
 
-def inner(u: Any, v: list) -> torch.Tensor:
+def inner(u: Any, v: list[Any]) -> torch.Tensor:
     return sum((p * q).sum() for p, q in zip(u, v, strict=True))
 
 
-def length(v: list) -> torch.Tensor:
+def length(v: list[Any]) -> torch.Tensor:
     return torch.sqrt(sum((p.double() ** 2).sum() for p in v)).to(v[0].dtype)
 
 
-def hypergradient(net: Net, x: list, y: list, sample: dict, log: Any) -> list:
+def hypergradient(
+    net: Net, x: list[Any], y: list[Any], sample: dict[str, Any], log: Any
+) -> list[Any]:
     """h(x, y) on one sample, with the chained series."""
     x, y = at(x), at(y)
     gradients = torch.autograd.grad(net.upper(x, y, sample["upper"]), [*x, *y])
@@ -101,7 +103,7 @@ def hypergradient(net: Net, x: list, y: list, sample: dict, log: Any) -> list:
     return h
 
 
-def batches(seed: int, size: int) -> Iterator[dict]:
+def batches(seed: int, size: int) -> Iterator[dict[str, Any]]:
     """Fresh batches for every use."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -113,7 +115,7 @@ def batches(seed: int, size: int) -> Iterator[dict]:
         yield {"upper": draw(), "cross": draw(), "hessian": hessian, "lower": draw()}
 
 
-def train(net: Net, recorder: Recorder, steps: int, seed: int = 0) -> list:
+def train(net: Net, recorder: Recorder, steps: int, seed: int = 0) -> list[Any]:
     """AccBO's loop, Option I."""
     x, y = net.x0, net.y0
     x_old, y_old, y_average, y_average_old, m = x, y, y, y, None

@@ -38,7 +38,7 @@ def test_records_are_a_dataframe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert frame.index[0] == "iteration"
     assert frame.index[1].tolist() == [2, 4, 6]
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="pip install '.*pandas"):
+    with pytest.raises(ImportError, match=r"pip install '.*pandas"):
         result.to_dataframe()
 
 
