@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import subprocess
 import sys
@@ -135,6 +136,11 @@ def test_memory_does_not_grow_with_the_steps() -> None:
     one = one._replace(x=batch(X, 8), y=batch(Y, 8))
 
     def peak(steps: int, **options: Any) -> int:
+        """The least of three: threads that other tests left allocate in between, and only add."""
+        return min(once(steps, **options) for _ in range(3))
+
+    def once(steps: int, **options: Any) -> int:
+        gc.collect()
         tracemalloc.start()
         try:
             one.run(steps, 1, **options)
