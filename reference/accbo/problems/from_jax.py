@@ -11,9 +11,7 @@ import numpy as np
 from accbo._arrays import Array
 from accbo.problems._form import Nest, Parts, form_of, rows_of
 from accbo.problems.from_objectives import library
-from accbo.problems.nested import Level, Nested, declared, nested
-
-BATCH = 32
+from accbo.problems.nested import BATCH, Level, Nested, declared, nested
 
 
 def from_jax(

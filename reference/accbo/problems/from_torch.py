@@ -9,9 +9,7 @@ from typing import Any
 from accbo._arrays import Array
 from accbo.problems._form import PLAIN, Form, Nest, Rows, expect_one_place, form_of, rows_of
 from accbo.problems.from_objectives import library
-from accbo.problems.nested import Level, Nested, declared, nested
-
-BATCH = 32
+from accbo.problems.nested import BATCH, Level, Nested, declared, nested
 
 
 def from_torch(

@@ -16,6 +16,7 @@ from accbo.problem import Sample
 from accbo.problems._form import Form, Rows
 from accbo.problems.from_objectives import FromObjectives, from_objectives
 
+BATCH = 32  # rows of a batch where nobody says how many
 ROWS = "rows"  # the field of a sample that holds a batch's row numbers
 
 
