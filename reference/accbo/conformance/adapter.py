@@ -3,7 +3,35 @@
 An implementation is a *factory*: ``factory(problem, algorithm, state)`` returns an object with
 ``step(sample)`` and ``state()``, a mapping that holds ``x`` and any other field of
 ``AccBOState``, or of the state of the algorithm that it implements. Arrays are of the
-implementer's own namespace. Optional:
+implementer's own namespace. ``accbo conform --scaffold`` writes one to start from.
+
+``problem`` has, at x of shape ``(d_x,)`` and y, v of shape ``(d_y,)``:
+
+=========================================  ===================  ==========
+``grad_x_upper(x, y, sample)``             ∇_x F(x, y; ξ)       ``(d_x,)``
+``grad_y_upper(x, y, sample)``             ∇_y F(x, y; ξ)       ``(d_y,)``
+``grad_y_lower(x, y, sample)``             ∇_y G(x, y; π)       ``(d_y,)``
+``hvp_lower(x, y, v, sample)``             ∇²_yy G(x, y; ζ) v   ``(d_y,)``
+``cross_lower(x, y, v, sample)``           ∇²_xy G(x, y; ζ⁰) v  ``(d_x,)``
+``upper(x, y, sample)``, ``lower(…)``      F, G                 ``()``
+``d_x``, ``d_y``                           the sizes
+=========================================  ===================  ==========
+
+``algorithm`` has the hyper-parameters by the names of the class of ``accbo.algorithms``, and
+``sample`` the noise of one iteration: NamedTuples of mappings from fields, which are the
+problem's own business, to arrays. Of AccBO:
+
+==================  ==========================================  ============================
+``sample.upper``    ξ                                           ``(d,)``
+``sample.cross``    ζ⁰                                          ``(d,)``
+``sample.hessian``  ζ, a row for each factor of the series      ``(Q − 1, d)``, or as many as
+                                                                ``factors`` takes
+``sample.power``    q of the randomised series, else empty      ``power``: ``(1,)``
+``sample.lower``    π, a row for each lower step                ``(steps, d)``
+==================  ==========================================  ============================
+
+``rows`` takes the rows of such a part one by one. ``scaffold/samples.py`` has the parts and axes
+of the other algorithms; replicates (``batched``) are axes in front of ``d``. Optional:
 
 - ``load(state)`` on the object: go on from another state, without a new object;
 - ``factory.start(problem, algorithm, x, y, start)``: the object after warm start and iteration 0;

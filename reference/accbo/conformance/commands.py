@@ -19,6 +19,8 @@ from accbo.conformance.explain import explain
 from accbo.conformance.methods import catalogue, declared, known
 from accbo.conformance.namespaces import NAMESPACES
 from accbo.conformance.observe import TIME_LIMIT, Runner
+from accbo.conformance.scaffold.adapters import LANGUAGES
+from accbo.conformance.scaffold.write import scaffold
 from accbo.conformance.target import load_target, space_of
 from accbo.conformance.vector import ACCBO, SET
 from accbo.conformance.vector_commands import add_algorithm, answer
@@ -31,7 +33,13 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
         "an implementation is a factory(problem, algorithm, state) that returns an object "
         "with step(sample) and state(); see accbo.conformance.adapter"
     )
-    _add_target(parser)
+    _add_target(parser, nargs="?")
+    parser.add_argument(
+        "--scaffold",
+        choices=tuple(LANGUAGES),
+        help="judge nothing: write an adapter to start from, of --algorithm, into the new file "
+        "TARGET (such as mine.py), or on standard output",
+    )
     parser.add_argument("--fast", action="store_true", help="a part of the cases, for CI")
     parser.add_argument("--cases", type=int, default=SET, metavar="N", help="an older case set")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
@@ -76,8 +84,8 @@ def fill_faults(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_faults)
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
+def _add_target(parser: argparse.ArgumentParser, **options: Any) -> None:
+    parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY", **options)
     add_algorithm(parser)
     parser.add_argument(
         "--namespace",
@@ -107,6 +115,12 @@ def _factory(options: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _conform(options: argparse.Namespace) -> Answer:
+    if options.scaffold is not None:
+        return Answer(
+            OK, *scaffold(options.scaffold, known(options.algorithm or ACCBO), options.target)
+        )
+    if options.target is None:
+        raise ValueError("say what to judge, MODULE:FACTORY; --scaffold gives a file to start from")
     expected = dict(_expectation(text) for text in options.expect)
     factory, namespace = _factory(options)
     report = check(
