@@ -141,6 +141,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("conformance.scaffold.samples", 0),
     ("conformance.scaffold.adapters", 8),
     ("conformance.scaffold.write", 9),
+    ("conformance.trees", 3),
     ("conformance.check", 15),
     ("conformance.vector_commands", 15),
     ("conformance.commands", 16),

@@ -37,7 +37,7 @@ of the other algorithms; replicates (``batched``) are axes in front of ``d``. Op
 - ``factory.start(problem, algorithm, x, y, start)``: the object after warm start and iteration 0;
 - ``factory.batched = True``: x may have leading axes of replicates;
 - ``factory.conventions``: what is covered of SPEC §2, ``{"order": "simultaneous"}`` for instance;
-- ``factory.namespace = "torch"``: the arrays it takes;
+- ``factory.namespace = "torch"``: the arrays it takes (``from_tree``: as lists or dicts of them);
 - ``factory.algorithm = "SABA"``: what it implements, AccBO by default. A field inside a part of
   the state has a dotted name, or stands in a mapping of its own: ``tables.grad_y_lower.mean``.
 """
