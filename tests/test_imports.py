@@ -135,6 +135,7 @@ LEVELS = (  # the first pattern that fits counts; files of one level do not impo
     ("conformance.lint", 12),
     ("conformance.reflag", 12),
     ("conformance.report", 13),
+    ("conformance.intermediates", 8),
     ("conformance.explain", 11),
     ("conformance.judge", 14),
     ("conformance.scaffold", 0),

@@ -34,6 +34,8 @@ problem's own business, to arrays. Of AccBO:
 of the other algorithms; replicates (``batched``) are axes in front of ``d``. Optional:
 
 - ``load(state)`` on the object: go on from another state, without a new object;
+- ``parts()`` on the object: intermediates of the last step, a mapping from any of the names that
+  ``accbo explain`` prints to arrays; it marks the first that is off;
 - ``factory.start(problem, algorithm, x, y, start)``: the object after warm start and iteration 0;
 - ``factory.batched = True``: x may have leading axes of replicates;
 - ``factory.conventions``: what is covered of SPEC §2, ``{"order": "simultaneous"}`` for instance;
@@ -80,6 +82,7 @@ def from_function(
     step: Callable[..., Any],
     *,
     start: Callable[..., Any] | None = None,
+    parts: Callable[..., Any] | None = None,
     namespace: str = "numpy",
     batched: bool = False,
     conventions: Mapping[str, Any] | None = None,
@@ -89,7 +92,9 @@ def from_function(
 
     A state is a mapping or a NamedTuple; the first one is an ``AccBOState``, or the state of the
     ``algorithm`` of that name. ``start(problem,
-    algorithm, x, y, start)`` returns the state after iteration 0.
+    algorithm, x, y, start)`` returns the state after iteration 0. ``parts(problem, algorithm,
+    state, sample)`` returns what a step from ``state`` computes on its way, by the names that
+    ``accbo explain`` prints.
     """
 
     class Implementation:
@@ -104,12 +109,16 @@ def from_function(
 
         def step(self, sample: Any) -> None:
             """One iteration."""
-            self.latest = step(self.problem, self.algorithm, self.latest, sample)
+            self.before = self.problem, self.algorithm, self.latest, sample
+            self.latest = step(*self.before)
 
         def state(self) -> Any:
             """What the function returned."""
             latest = self.latest
             return latest._asdict() if hasattr(latest, "_asdict") else latest
+
+    if parts is not None:
+        Implementation.parts = lambda self: parts(*self.before)  # type: ignore[attr-defined]
 
     def factory(problem: Any, algorithm: Any, state: Any) -> Implementation:
         return Implementation(problem, algorithm, state)

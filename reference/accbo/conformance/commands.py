@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from accbo.conformance.observe import TIME_LIMIT, Runner
 from accbo.conformance.scaffold.adapters import LANGUAGES
 from accbo.conformance.scaffold.write import scaffold
 from accbo.conformance.target import load_target, space_of
-from accbo.conformance.vector import ACCBO, SET
+from accbo.conformance.vector import ACCBO, SET, Vector
 from accbo.conformance.vector_commands import add_algorithm, answer
 
 
@@ -69,7 +70,7 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
 def fill_explain(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of ``accbo explain``."""
     parser.description = (
-        "All intermediates of one step: z, both gradients, the series' partial sums."
+        "All intermediates of one step, of any of the algorithms, beside what yours shows."
     )
     _add_target(parser)
     parser.add_argument("--check", metavar="NAME", help="a check or vector; default: a trajectory")
@@ -155,8 +156,8 @@ def _explain(options: argparse.Namespace) -> Answer:
     factory, namespace = _factory(options)
     method = declared(factory, options.algorithm)
     vectors = {vector.id: vector for vector in select(algorithm=method)}
-    default = "trajectory-nonquadratic-simultaneous/0" if method == ACCBO else next(iter(vectors))
-    name = (options.check or default).partition(":")[0]
+    runner = Runner(factory, namespace, options.time_limit)
+    name = (options.check or _usual(runner, vectors)).partition(":")[0]
     if name not in vectors:
         which = "" if method == ACCBO else f" --algorithm {method}"
         raise ValueError(f"there is no vector {name!r}; accbo vectors list{which} shows them")
@@ -164,8 +165,14 @@ def _explain(options: argparse.Namespace) -> Answer:
     step = options.step
     if step is None:
         step = max(1, vector.first_iteration)
-    text, trouble = explain(Runner(factory, namespace, options.time_limit), vector, step)
+    text, trouble = explain(runner, vector, step)
     return Answer(COULD_NOT_RUN if trouble else OK, text)
+
+
+def _usual(runner: Runner, vectors: Mapping[str, Vector]) -> str:
+    """The trajectory that is shown where none is named: the first that is covered."""
+    runs = [vector for vector in vectors.values() if vector.kind == "trajectory"]
+    return next((each for each in runs if not runner.not_covered(each)), runs[0]).id
 
 
 def _faults(options: argparse.Namespace) -> Answer:

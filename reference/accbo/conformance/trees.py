@@ -109,9 +109,9 @@ class _Forms:
         wanted = " or ".join(dict.fromkeys(_said(self.form(size).given) for size in sizes))
         raise ValueError(f"{name} must be a nest like {wanted}, got {_said(nest)}")
 
-    def flattened(self, shown: Mapping[Any, Any], *sizes: int) -> dict[Any, Any]:
-        """What ``state()`` shows, with arrays for nests."""
-        return {key: self._shown(value, f"state()[{key!r}]", sizes) for key, value in shown.items()}
+    def flattened(self, shown: Mapping[Any, Any], name: str, *sizes: int) -> dict[Any, Any]:
+        """What is shown, such as ``state()``, with arrays for nests."""
+        return {key: self._shown(value, f"{name}[{key!r}]", sizes) for key, value in shown.items()}
 
     def _shown(self, value: Any, name: str, sizes: tuple[int, ...]) -> Any:
         if not isinstance(value, Mapping | list | tuple):
@@ -167,16 +167,22 @@ class _Flat:
         self.step = inside.step
         if hasattr(inside, "load"):
             self.load = lambda state: inside.load(forms.nested(state))
+        if hasattr(inside, "parts"):
+            self.parts = lambda: self._flat("parts")
 
     def state(self) -> Any:
         """What the implementation shows, flat."""
-        shown = self._inside.state()
+        return self._flat("state")
+
+    def _flat(self, name: str) -> Any:
+        method = getattr(self._inside, name)
+        shown = method()
         if not isinstance(shown, Mapping):
             return shown
         try:
-            return self._forms.flattened(shown, *self._sizes)
+            return self._forms.flattened(shown, f"{name}()", *self._sizes)
         except ValueError as error:
-            raise ValueError(f"{error}{defined(self._inside.state)}") from None
+            raise ValueError(f"{error}{defined(method)}") from None
 
 
 def _said(nest: Any) -> str:
