@@ -22,7 +22,7 @@ from accbo._exit import OURS, steady_streams
 from accbo._foreign import ForeignError, foreign
 from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import load_target, source_of, space_of
+from accbo.conformance.running.target import load_target, source_of, space_of
 
 from .panels import Panel
 from .statistics import Finding, diverged

@@ -11,7 +11,7 @@ from typing import Any
 
 from accbo._options import Parser, seconds
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import load_target
+from accbo.conformance.running.target import load_target
 
 from . import backends
 from .harness import Settings

@@ -44,7 +44,7 @@ from scipy.stats import norm as normal
 
 from accbo import AccBO, Tape
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import TargetError
+from accbo.conformance.running.target import TargetError
 from accbo.schedules import Schedule
 from accbo.schedules import accbo as accbo_schedule
 from accbo.upper import gradient_step
