@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reference" / "accbo"
 LEVELS = (  # the first pattern that fits counts; files of one level do not import each other
     ("_late", 0),
+    ("_law", 0),
     ("_arrays", 0),
     ("_ahead", 0),
     ("_printable", 0),
