@@ -10,11 +10,11 @@ import pytest
 
 from accbo import cli
 from accbo.conformance import from_function, from_tree
-from accbo.conformance.explain import explain
-from accbo.conformance.intermediates import intermediates, line_of
-from accbo.conformance.lines import LINES
-from accbo.conformance.observe import Runner
-from accbo.conformance.vector import METHODS, load
+from accbo.conformance.mistakes.lines import LINES
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.vectors.vector import METHODS, load
+from accbo.conformance.verdict.explain import explain
+from accbo.conformance.verdict.intermediates import intermediates, line_of
 
 
 def usual(method: str) -> Any:

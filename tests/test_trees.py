@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from accbo.conformance import check, from_function, from_tree
-from accbo.conformance.judge import judge
-from accbo.conformance.observe import Runner
-from accbo.conformance.vector import load
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.vectors.vector import load
+from accbo.conformance.verdict.judge import judge
 from accbo.problems._form import plain_apart, plain_together
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from accbo import algorithms
-from accbo.conformance.lines import LINES
+from accbo.conformance.methods import ACCBO
+from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.scaffold.samples import SAMPLES
-from accbo.conformance.vector import ACCBO, fields_of, file_of
+from accbo.conformance.vectors.vector import fields_of, file_of
 
 WIDTH = 96
 CONVENTIONS = {"order": "simultaneous", "option": "I", "neumann_sampling": "chained"}
