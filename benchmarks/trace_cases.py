@@ -16,8 +16,8 @@ import numpy as np
 
 import accbo
 from accbo.conformance.methods import METHODS, catalogue
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import finite_sum
+from accbo.problems.wrapped import ScaledUpper
 from accbo.tracing import Recorder, Verdict, traced, verify
 from benchmarks.wide import Wide, start
 

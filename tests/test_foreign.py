@@ -22,10 +22,10 @@ from accbo._limits import TooLong, at_most
 from accbo._printable import INSTEAD, clean, cleaned
 from accbo.auditing import HOLDS, Audit, Finding
 from accbo.conformance import check, from_function
-from accbo.conformance.explain import intermediates
-from accbo.conformance.judge import judge
-from accbo.conformance.observe import _is_known
-from accbo.conformance.vector import load
+from accbo.conformance.running.observe import _is_known
+from accbo.conformance.vectors.vector import load
+from accbo.conformance.verdict.explain import intermediates
+from accbo.conformance.verdict.judge import judge
 from tests.backends import need
 from tests.support import press_ctrl_c
 from theory_checks.report import json_text

@@ -3,7 +3,7 @@
 from accbo.conformance.adapter import factors, from_function, rows
 from accbo.conformance.check import check, parametrize
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.report import Check, ConformanceError, Report
+from accbo.conformance.verdict.report import Check, ConformanceError, Report
 
 __all__ = [
     "FAULTS",

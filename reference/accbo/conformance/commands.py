@@ -15,13 +15,13 @@ from accbo._exit import COULD_NOT_RUN, OK, Answer
 from accbo._options import seconds
 from accbo.conformance import ci
 from accbo.conformance.check import check, namespace_of, select
-from accbo.conformance.explain import explain
-from accbo.conformance.methods import catalogue, declared, known
-from accbo.conformance.namespaces import NAMESPACES
-from accbo.conformance.observe import TIME_LIMIT, Runner
-from accbo.conformance.target import load_target, space_of
-from accbo.conformance.vector import ACCBO, SET
+from accbo.conformance.methods import ACCBO, catalogue, declared, known
+from accbo.conformance.running.observe import TIME_LIMIT, Runner
+from accbo.conformance.running.target import load_target, space_of
 from accbo.conformance.vector_commands import add_algorithm, answer
+from accbo.conformance.vectors.vector import SET
+from accbo.conformance.verdict.explain import explain
+from accbo.namespaces import NAMESPACES
 
 
 def fill_conform(parser: argparse.ArgumentParser) -> None:

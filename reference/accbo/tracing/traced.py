@@ -19,6 +19,7 @@ import numpy as np
 
 from accbo import algorithms
 from accbo._arrays import Array, is_traced, leaves, map_arrays, namespace, unit_roundoff
+from accbo._law import Law
 from accbo.problem import BilevelProblem, Noise, Sample
 from accbo.saga import sums_of
 from accbo.tracing.checksum import checksum
@@ -271,7 +272,8 @@ def _near(a: np.ndarray, b: np.ndarray, u: float) -> bool:
 def _values(noise: Noise) -> float:
     """How many values a field of noise has."""
     law, shape, parameter = Noise(*noise)
-    count = {"sign": 2.0, "two_point": 2.0, "index": float(parameter or 0)}.get(law, math.inf)
+    counts: dict[Law, float] = {"sign": 2.0, "two_point": 2.0, "index": float(parameter or 0)}
+    count = counts.get(law, math.inf)
     return min(count ** min(math.prod(shape), 512), 1e300)
 
 
