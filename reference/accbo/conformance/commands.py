@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from accbo._exit import COULD_NOT_RUN, OK, Answer
 from accbo._options import seconds
 from accbo.conformance import ci
 from accbo.conformance.check import check, namespace_of, select
-from accbo.conformance.methods import ACCBO, catalogue, declared, known
+from accbo.conformance.methods import DEFAULT, catalogue, declared, known, option
 from accbo.conformance.running.observe import TIME_LIMIT, Runner
 from accbo.conformance.running.target import load_target, space_of
 from accbo.conformance.vector_commands import add_algorithm, answer
-from accbo.conformance.vectors.vector import SET
+from accbo.conformance.vectors.vector import SET, Vector
 from accbo.conformance.verdict.explain import explain
 from accbo.namespaces import NAMESPACES
 
@@ -141,11 +142,11 @@ def _explain(options: argparse.Namespace) -> Answer:
     factory, namespace = _factory(options)
     method = declared(factory, options.algorithm)
     vectors = {vector.id: vector for vector in select(algorithm=method)}
-    default = "trajectory-nonquadratic-simultaneous/0" if method == ACCBO else next(iter(vectors))
-    name = (options.check or default).partition(":")[0]
+    name = (options.check or _telling(list(vectors.values()))).partition(":")[0]
     if name not in vectors:
-        which = "" if method == ACCBO else f" --algorithm {method}"
-        raise ValueError(f"there is no vector {name!r}; accbo vectors list{which} shows them")
+        raise ValueError(
+            f"there is no vector {name!r}; accbo vectors list{option(method)} shows them"
+        )
     vector = vectors[name]
     step = options.step
     if step is None:
@@ -154,15 +155,23 @@ def _explain(options: argparse.Namespace) -> Answer:
     return Answer(COULD_NOT_RUN if trouble else OK, text)
 
 
+def _telling(vectors: Sequence[Vector]) -> str:
+    """A trajectory, where there is one on a problem whose third derivatives are not 0."""
+    runs = [vector for vector in vectors if vector.kind == "trajectory"]
+    curved = (vector for vector in runs if vector.problem_name.startswith("nonquadratic"))
+    return next(curved, runs[0]).id
+
+
 def _faults(options: argparse.Namespace) -> Answer:
-    method = known(options.algorithm or ACCBO)
+    method = known(options.algorithm or DEFAULT)
     faults = catalogue(method)
     if options.name is None:
         rows = [(fault.name, fault.wrong) for fault in faults.values()]
         return Answer(OK, listed(rows, 36, terminal()))
     if options.name not in faults:
-        which = "" if method == ACCBO else f" --algorithm {method}"
-        raise ValueError(f"there is no fault {options.name!r}; accbo faults{which} lists them")
+        raise ValueError(
+            f"there is no fault {options.name!r}; accbo faults{option(method)} lists them"
+        )
     fault = faults[options.name]
     lines = [
         f"{fault.name} ({fault.part})\n  wrong: {fault.wrong}\n  right: {fault.right}",

@@ -20,7 +20,7 @@ from accbo._blame import defined, text_of
 from accbo._foreign import ForeignError, LateError, foreign, read
 from accbo._printable import one_line
 from accbo.conformance.adapter import covered
-from accbo.conformance.methods import ACCBO
+from accbo.conformance.methods import DEFAULT
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.target import space_of
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
@@ -270,7 +270,7 @@ class Runner:
 def _is_known(name: Any, vector: Vector) -> bool:
     if not isinstance(name, str):
         return False
-    shown_too = vector.method == ACCBO and _SHOWN_TOO.fullmatch(name)
+    shown_too = vector.method == DEFAULT and _SHOWN_TOO.fullmatch(name)
     return name in vector.fields or name == "iteration" or name.startswith("_") or bool(shown_too)
 
 

@@ -11,7 +11,7 @@ from accbo._arrays import norm, rows
 from accbo.algorithms import AccBO, AccBOState
 from accbo.conformance.adapter import factors
 from accbo.conformance.adapter import rows as rows_of
-from accbo.conformance.methods import ACCBO
+from accbo.conformance.methods import DEFAULT
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.vector import Vector, as_fields
 
@@ -78,7 +78,7 @@ def explain(runner: Runner, vector: Vector, step: int) -> tuple[str, str]:
     index = step - first
     state = vector.before(index)
     sample = vector.samples[index]
-    if vector.method == ACCBO:
+    if vector.method == DEFAULT:
         right = intermediates(vector.problem, vector.algorithm, state, sample)
         what = (
             f"{vector.algorithm.order}, {vector.algorithm.neumann_sampling}, "
