@@ -18,12 +18,13 @@ from accbo.conformance.mistakes.changes import part, resume, timed
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.replay import expected, iterations
-from accbo.conformance.vectors.vector import FIELDS, Vector, load
+from accbo.conformance.vectors.vector import Vector, fields_of, load
 from accbo.conformance.verdict.diagnosis import FEWEST, at_the_edge
 from accbo.conformance.verdict.judge import judge
 from accbo.conformance.verdict.report import CONVENTION, FAIL, PASS, SKIP
 from tests.support import ALGORITHM, evidence
 
+FIELDS = fields_of("AccBO")
 FAULTS = catalogue("AccBO")
 
 Make = Callable[[Any], Sequence[Any]]

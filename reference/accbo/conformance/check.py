@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from accbo._foreign import read
 from accbo._limits import Limit, TooLong, at_most
-from accbo.conformance.methods import ACCBO, declared
+from accbo.conformance.methods import DEFAULT, declared, option
 from accbo.conformance.running.observation import Observation, fits
 from accbo.conformance.running.observe import TIME_LIMIT, Runner
 from accbo.conformance.vectors.vector import SET, Vector, load
@@ -139,11 +139,10 @@ def namespace_of(factory: Any, namespace: str | None = None) -> str:
 
 
 def _reproduce(name: str, algorithm: str) -> str:
-    which = "" if algorithm == ACCBO else f" --algorithm {algorithm}"
-    return f"accbo explain {name}{which} --check {{id}}"
+    return f"accbo explain {name}{option(algorithm)} --check {{id}}"
 
 
-def select(cases: int = SET, fast: bool = False, algorithm: str = ACCBO) -> tuple[Vector, ...]:
+def select(cases: int = SET, fast: bool = False, algorithm: str = DEFAULT) -> tuple[Vector, ...]:
     """The vectors of an algorithm's set, or of its fast tier."""
     return tuple(vector for vector in load(cases, algorithm) if vector.fast or not fast)
 

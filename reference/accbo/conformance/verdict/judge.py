@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from accbo._printable import clean
-from accbo.conformance.methods import ACCBO, METHODS
+from accbo.conformance.methods import DEFAULT, METHODS
 from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.vectors.vector import SET
 from accbo.conformance.verdict.diagnosis import Diagnosis, diagnose
@@ -45,7 +45,7 @@ def judge(
     checks = [*contract, *(check(one, reproduce) for one in observations)]
     broken = any(found.status == ERROR for found in checks)
     failing = [found for found in checks if found.status == FAIL]
-    method = observations[0].vector.method if observations else ACCBO
+    method = observations[0].vector.method if observations else DEFAULT
     diagnosis = diagnose(METHODS[method], observations) if failing else NOTHING
     if diagnosis.convention and not broken and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]

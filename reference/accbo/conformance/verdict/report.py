@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from accbo._printable import clean, cleaned
-from accbo.conformance.methods import ACCBO, catalogue
+from accbo.conformance.methods import DEFAULT, catalogue
 from accbo.conformance.running.observation import Departure
 from accbo.conformance.verdict.diagnosis import Diagnosis
 
@@ -21,7 +21,6 @@ PASS, FAIL, SKIP, ERROR = "pass", "fail", "not covered", "could not run"
 CONVENTION = "other convention"
 EXPECTED, UNEXPECTED = "expected failure", "unexpected pass"
 _UNNAMED = "no mistake of the catalogue, and no two of them, reproduce these numbers"
-_UNNAMED_METHOD = "no mistake of the catalogue reproduces these numbers"
 VERDICTS = {
     0: "conforms",
     1: "departs",
@@ -73,7 +72,7 @@ class Report:
     not_shown: tuple[str, ...] = ()
     tier: str = "full"
     stopped: str = ""  # why not all checks were made
-    algorithm: str = ACCBO
+    algorithm: str = DEFAULT
 
     @property
     def exit_code(self) -> int:
@@ -122,8 +121,9 @@ class Report:
         """The report for a reader; at most ``limit`` failed checks in full."""
         counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
         lines = [f"{self.implementation}: {self.verdict} ({counts or 'no checks'})", ""]
-        what = "" if self.algorithm == ACCBO else f"{self.algorithm}, "
-        lines += [f"{what}case set {self.cases}, {self.tier}; arrays of {self.namespace}"]
+        lines += [
+            f"{self.algorithm}, case set {self.cases}, {self.tier}; arrays of {self.namespace}"
+        ]
         if self.not_shown:
             lines.append(f"not shown by state(), so not compared: {', '.join(self.not_shown)}")
         lines += _not_covered(self.checks)
@@ -150,7 +150,7 @@ class Report:
         named = self.diagnosis.named
         return {
             "format": FORMAT,
-            **({} if self.algorithm == ACCBO else {"algorithm": self.algorithm}),
+            "algorithm": self.algorithm,
             "implementation": self.implementation,
             "namespace": self.namespace,
             "cases": self.cases,
@@ -205,7 +205,7 @@ class Report:
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def named_text(named: Any, algorithm: str = ACCBO) -> list[str]:
+def named_text(named: Any, algorithm: str = DEFAULT) -> list[str]:
     """The mistakes that fit, what they do and what is right."""
     lines = []
     joint = [" and ".join(f"“{name}”" for name in names) for names in named.names]
@@ -238,7 +238,7 @@ def _diagnosed(report: Report) -> list[str]:
     if found.named:
         lines += ["", *named_text(found.named, report.algorithm)]
     elif any(check.status == FAIL and check.departure for check in report.checks):
-        lines += ["", _UNNAMED if report.algorithm == ACCBO else _UNNAMED_METHOD]
+        lines += ["", _UNNAMED]
     if found.offending:
         what = ", ".join(found.offending)
         lines.append(f"wrong although what it is computed from is right: {what}")
