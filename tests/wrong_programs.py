@@ -7,8 +7,6 @@ that no vector has.
 
 from __future__ import annotations
 
-import ast
-import dataclasses
 import functools
 import itertools
 import random
@@ -17,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from accbo.conformance.vector import as_fields, as_state
 
+from accbo._arrays import row
 from accbo.algorithms import AccBO
 from accbo.conformance.methods import METHODS
-from accbo.conformance.vector import as_fields, as_state
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic, relaxed_smooth
 from accbo.sampling import Tape
-from accbo._arrays import row
 from tests import plain_programs
 from tests.edits import Edit, edited, edits
 from tests.samples import flat
@@ -83,7 +81,7 @@ def plain(method: str) -> Program:
 def program(method: str, *changes: Edit) -> Program:
     """The program of an algorithm with some edits."""
     space: dict[str, Any] = {}
-    exec(compile(edited(SOURCE, *changes), "edited", "exec"), space)  # noqa: S102
+    exec(compile(edited(SOURCE, *changes), "edited", "exec"), space)
     name = method.lower()
     return Program(method, space[name], space[f"{name}_start"], changes)
 
@@ -157,7 +155,8 @@ def fresh(method: str) -> tuple[Fresh, ...]:
         state = algorithm.init(problem, x, y, start)
         for index, sample in enumerate(samples):
             fields = {
-                name: value if "stored" in name or "mean" in name
+                name: value
+                if "stored" in name or "mean" in name
                 else value + 0.3 * normals.standard_normal(value.shape)
                 for name, value in as_fields(state).items()
             }
@@ -191,10 +190,21 @@ def _settings(method: str) -> Iterator[tuple[Any, Any]]:
                     continue
                 if number < 3 and (kind != sampling[number]):
                     continue
-                yield problem, AccBO(
-                    lower_step_size=0.17, lower_momentum=0.61, averaging=0.29, momentum=0.83,
-                    upper_step_size=0.057, neumann_terms=3 + number % 2, neumann_sampling=kind,
-                    period=period, lower_steps=2 if period else 1, order=order, **scale,
+                yield (
+                    problem,
+                    AccBO(
+                        lower_step_size=0.17,
+                        lower_momentum=0.61,
+                        averaging=0.29,
+                        momentum=0.83,
+                        upper_step_size=0.057,
+                        neumann_terms=3 + number % 2,
+                        neumann_sampling=kind,
+                        period=period,
+                        lower_steps=2 if period else 1,
+                        order=order,
+                        **scale,
+                    ),
                 )
             continue
         for setting in METHODS[method].settings:
@@ -331,7 +341,9 @@ def wrong_programs(method: str, seed: int) -> Iterator[Wrong]:
                 continue
             print_of = tuple(
                 float(f"{np.sum(np.abs(value)):.6e}")
-                for one in states for s in one for value in s.values()
+                for one in states
+                for s in one
+                for value in s.values()
             )
             if print_of in seen:
                 continue
