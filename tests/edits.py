@@ -173,8 +173,11 @@ def _operations(node: ast.BinOp) -> Iterator[tuple[str, Make]]:
     if not isinstance(node.op, ast.Div | ast.Pow):
         yield "term dropped", lambda n: n.right
     if isinstance(node.op, ast.Div):
-        yield "root", lambda n: ast.BinOp(
-            n.left, n.op, ast.parse(f"np.sqrt({ast.unparse(n.right)})", mode="eval").body
+        yield (
+            "root",
+            lambda n: ast.BinOp(
+                n.left, n.op, ast.parse(f"np.sqrt({ast.unparse(n.right)})", mode="eval").body
+            ),
         )
 
 
@@ -182,8 +185,10 @@ def _constants(node: ast.Constant) -> Iterator[tuple[str, Make]]:
     value = node.value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    others = (value + 1, value - 1, 2 * value) if isinstance(value, int) else (
-        value + 0.1, value - 0.1, 1 - value, value / 2
+    others = (
+        (value + 1, value - 1, 2 * value)
+        if isinstance(value, int)
+        else (value + 0.1, value - 0.1, 1 - value, value / 2)
     )
     for new in dict.fromkeys(others):
         if new != value:
@@ -275,8 +280,9 @@ def _moved(block: Any) -> Iterator[tuple[str, Make]]:
             yield "line dropped", _with_body(lambda b, i=index: [*b[:i], *b[i + 1 :]])
         yield "line twice", _with_body(lambda b, i=index: [*b[: i + 1], *b[i:]])
         if index + 1 < count and not isinstance(block.body[index + 1], ast.Return):
-            yield "lines exchanged", _with_body(
-                lambda b, i=index: [*b[:i], b[i + 1], b[i], *b[i + 2 :]]
+            yield (
+                "lines exchanged",
+                _with_body(lambda b, i=index: [*b[:i], b[i + 1], b[i], *b[i + 2 :]]),
             )
 
 
