@@ -23,6 +23,7 @@ from accbo.conformance.scaffold.adapters import LANGUAGES
 from accbo.conformance.scaffold.write import scaffold
 from accbo.conformance.vector_commands import add_algorithm, answer
 from accbo.conformance.vectors.vector import SET, Vector
+from accbo.conformance.verdict.expected import expectation
 from accbo.conformance.verdict.explain import explain
 from accbo.namespaces import NAMESPACES
 
@@ -55,8 +56,9 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
         "--expect",
         action="append",
         default=[],
-        metavar="CHECK=REASON",
-        help="this check is expected to fail; if it passes, that is a failure",
+        metavar="WHAT=REASON",
+        help="expect a failure: of a check, of a glob of checks, or by a mistake of accbo faults; "
+        "where it is not there, that is a failure",
     )
     parser.add_argument(
         "--limit-total",
@@ -122,7 +124,7 @@ def _conform(options: argparse.Namespace) -> Answer:
         )
     if options.target is None:
         raise ValueError("say what to judge, MODULE:FACTORY; --scaffold gives a file to start from")
-    expected = dict(_expectation(text) for text in options.expect)
+    expected = dict(map(expectation, options.expect))
     factory, namespace = _factory(options)
     report = check(
         factory,
@@ -143,13 +145,6 @@ def _conform(options: argparse.Namespace) -> Answer:
     if options.annotate:
         found = replace(found, text=f"{found.text}\n{ci.annotated(document)}")
     return found
-
-
-def _expectation(text: str) -> tuple[str, str]:
-    name, equals, reason = text.partition("=")
-    if not equals or not reason:
-        raise ValueError(f"--expect takes CHECK=REASON, got {text!r}")
-    return name, reason
 
 
 def _explain(options: argparse.Namespace) -> Answer:
