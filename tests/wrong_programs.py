@@ -20,7 +20,7 @@ import numpy as np
 
 from accbo.algorithms import AccBO
 from accbo.conformance.methods import METHODS
-from accbo.conformance.vector import as_fields, as_state
+from accbo.conformance.vectors.vector import as_fields, as_state
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic, relaxed_smooth
 from accbo.sampling import Tape
 from accbo._arrays import row
