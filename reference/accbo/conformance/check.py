@@ -144,7 +144,7 @@ def _reproduce(name: str, algorithm: str) -> str:
 
 def select(cases: int = SET, fast: bool = False, algorithm: str = DEFAULT) -> tuple[Vector, ...]:
     """The vectors of an algorithm's set, or of its fast tier."""
-    return tuple(vector for vector in load(cases, algorithm) if vector.fast or not fast)
+    return load(cases, algorithm, fast)
 
 
 # --- what is asked beyond the numbers -------------------------------------------------------
