@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from accbo import algorithms
-from accbo.conformance.methods import ACCBO
+from accbo.conformance.methods import METHODS
 from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.scaffold.samples import SAMPLES
 from accbo.conformance.vectors.vector import fields_of, file_of
@@ -95,7 +95,7 @@ def _function(method: str, file: str, name: str) -> str:
     fields = _state(method)
     arrays = [field for field in fields if field != "iteration"]
     made = ["step", 'namespace="jax"', f'algorithm="{method}"']
-    if method == ACCBO:
+    if METHODS[method].others:
         made.append(f"conventions={_quoted(CONVENTIONS)}")
     return "\n".join(
         [
@@ -140,7 +140,7 @@ def _docstring(method: str, library: str, file: str, name: str) -> str:
 
 
 def _declared(method: str, indent: str) -> list[str]:
-    return [f"{indent}conventions = {_quoted(CONVENTIONS)}"] if method == ACCBO else []
+    return [f"{indent}conventions = {_quoted(CONVENTIONS)}"] if METHODS[method].others else []
 
 
 def _unpacked(method: str, indent: str, given: str = "") -> list[str]:
@@ -155,9 +155,9 @@ def _unpacked(method: str, indent: str, given: str = "") -> list[str]:
 
 def _c(method: str, file: str, name: str) -> str:
     program = file.removesuffix(".c")
-    files = "*.json" if method == ACCBO else file_of(method)
+    files = file_of(method, "*")
     conventions = " ".join(f"{key}={value}" for key, value in CONVENTIONS.items())
-    said = conventions if method == ACCBO else ""
+    said = conventions if METHODS[method].others else ""
     constants = [
         (f'choice("{each}")' if _is_word(method, each) else f'option("{each}")', what)
         for each, what in _options(method).items()

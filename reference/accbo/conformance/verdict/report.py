@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from accbo._printable import clean, cleaned
-from accbo.conformance.methods import ACCBO, catalogue
+from accbo.conformance.methods import DEFAULT, catalogue
 from accbo.conformance.running.observation import Departure
 from accbo.conformance.verdict.diagnosis import Diagnosis
 
@@ -21,12 +21,13 @@ PASS, FAIL, SKIP, ERROR = "pass", "fail", "not covered", "could not run"
 CONVENTION = "other convention"
 EXPECTED, UNEXPECTED = "expected failure", "unexpected pass"
 _UNNAMED = "no mistake of the catalogue, and no two of them, reproduce these numbers"
-_UNNAMED_METHOD = "no mistake of the catalogue reproduces these numbers"
 VERDICTS = {
     0: "conforms",
     1: "departs",
     2: "could not run",
 }
+
+NOTHING = "nothing was judged"  # a part of the third
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Report:
     not_shown: tuple[str, ...] = ()
     tier: str = "full"
     stopped: str = ""  # why not all checks were made
-    algorithm: str = ACCBO
+    algorithm: str = DEFAULT
 
     @property
     def exit_code(self) -> int:
@@ -96,6 +97,8 @@ class Report:
         convention = self.diagnosis.convention
         if self.conforms and convention and self.counts[CONVENTION]:
             return f"conforms under another convention: {convention}"
+        if self.exit_code == 2 and not self.counts[ERROR] and not self.stopped:
+            return NOTHING
         return VERDICTS[self.exit_code]
 
     @property
@@ -122,8 +125,9 @@ class Report:
         """The report for a reader; at most ``limit`` failed checks in full."""
         counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
         lines = [f"{self.implementation}: {self.verdict} ({counts or 'no checks'})", ""]
-        what = "" if self.algorithm == ACCBO else f"{self.algorithm}, "
-        lines += [f"{what}case set {self.cases}, {self.tier}; arrays of {self.namespace}"]
+        lines += [
+            f"{self.algorithm}, case set {self.cases}, {self.tier}; arrays of {self.namespace}"
+        ]
         if self.not_shown:
             lines.append(f"not shown by state(), so not compared: {', '.join(self.not_shown)}")
         lines += _not_covered(self.checks)
@@ -141,6 +145,21 @@ class Report:
                 lines.append(f"  … and {len(failed) - limit} more; --json FILE lists them all")
         return "\n".join(lines)
 
+    def summary(self) -> str:
+        """The verdict and what it looks like, without the cases; its first line says most."""
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
+        unexpected = [check for check in self.checks if check.status == UNEXPECTED]
+        said = [
+            *_could_not_run(self.checks),
+            *([f"stopped: {self.stopped}"] if self.stopped else []),
+            *_diagnosed(self),
+            *(f"{check.name} {check.message}" for check in unexpected),
+        ]
+        lines = [line for line in said if line]
+        first, *rest = lines or ["", *_not_covered(self.checks)]
+        head = f"{self.verdict}: {first}" if first else self.verdict
+        return "\n".join([f"{head} ({counts or 'no checks'})", *rest])
+
     def __str__(self) -> str:
         """As ``text``."""
         return self.text()
@@ -150,7 +169,7 @@ class Report:
         named = self.diagnosis.named
         return {
             "format": FORMAT,
-            **({} if self.algorithm == ACCBO else {"algorithm": self.algorithm}),
+            "algorithm": self.algorithm,
             "implementation": self.implementation,
             "namespace": self.namespace,
             "cases": self.cases,
@@ -180,15 +199,15 @@ class Report:
         )
 
     def junit(self) -> str:
-        """The report as JUnit XML."""
-        failures = str(self.counts[FAIL] + self.counts[UNEXPECTED])
+        """The report as JUnit XML; the last test case is the verdict, with the diagnosis."""
+        failures = str(self.counts[FAIL] + self.counts[UNEXPECTED] + (self.exit_code == 1))
         skipped = str(self.counts[SKIP] + self.counts[EXPECTED])
         suite = ElementTree.Element(
             "testsuite",
             name="accbo conform",
-            tests=str(len(self.checks)),
+            tests=str(len(self.checks) + 1),
             failures=failures,
-            errors=str(self.counts[ERROR]),
+            errors=str(self.counts[ERROR] + (self.exit_code == 2)),
             skipped=skipped,
         )
         for check in self.checks:
@@ -202,10 +221,17 @@ class Report:
                 ElementTree.SubElement(case, "error", message=check.message)
             elif check.status in (SKIP, EXPECTED):
                 ElementTree.SubElement(case, "skipped", message=check.message)
+        name = clean(self.implementation)
+        verdict = ElementTree.SubElement(suite, "testcase", classname=name, name="verdict")
+        if self.exit_code:
+            said = self.summary()
+            kind = "failure" if self.exit_code == 1 else "error"
+            message = clean(said.partition("\n")[0])
+            ElementTree.SubElement(verdict, kind, message=message).text = clean(said, "\n")
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def named_text(named: Any, algorithm: str = ACCBO) -> list[str]:
+def named_text(named: Any, algorithm: str = DEFAULT) -> list[str]:
     """The mistakes that fit, what they do and what is right."""
     lines = []
     joint = [" and ".join(f"“{name}”" for name in names) for names in named.names]
@@ -238,7 +264,7 @@ def _diagnosed(report: Report) -> list[str]:
     if found.named:
         lines += ["", *named_text(found.named, report.algorithm)]
     elif any(check.status == FAIL and check.departure for check in report.checks):
-        lines += ["", _UNNAMED if report.algorithm == ACCBO else _UNNAMED_METHOD]
+        lines += ["", _UNNAMED]
     if found.offending:
         what = ", ".join(found.offending)
         lines.append(f"wrong although what it is computed from is right: {what}")
