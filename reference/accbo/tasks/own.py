@@ -23,7 +23,7 @@ from accbo.auditing.spectra import lower_end
 from accbo.conformance.running.target import load_target, space_of
 from accbo.sampling import probe_normals
 from accbo.tasks.blocks import Blocks
-from accbo.tasks.task import Instance, Measure, Task, TaskError
+from accbo.tasks.task import UNTESTED, Instance, Measure, Task, TaskError
 from accbo.validation import check_problem
 
 DRAWS = 4  # realisations whose curvature is looked at
@@ -71,7 +71,7 @@ def own_task(target: str) -> Task:
     found = _loaded(target)
     kind = type(found.problem).__name__
     about = f"a task of one's own: {kind}, d_x = {found.problem.d_x}, d_y = {found.problem.d_y}"
-    return Task(target, about, "its own data", functools.partial(_instance, target), BUDGET)
+    return Task(target, about, "", functools.partial(_instance, target), BUDGET)
 
 
 def left_out(target: str) -> Mapping[str, str]:
@@ -158,7 +158,7 @@ def _instance(target: str, seed: int) -> Instance:
         measures if own.test is None else {"test": _measure(target, "test", own.test, problem, x)}
     )
     if own.test is None:
-        test = {"validation score, no test": measures["validation score"]}
+        test = {UNTESTED: measures["validation score"]}
     return Instance(
         problem=problem if left_out(target) else Blocks(problem),
         x=x,
