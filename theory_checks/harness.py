@@ -24,6 +24,7 @@ from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.running.target import load_target, source_of, space_of
 
+from .noise import own_law
 from .panels import Panel
 from .statistics import Finding, diverged
 
@@ -64,7 +65,7 @@ class Settings:
 
     def targets(self) -> list[str]:
         """The user's own code that was asked for, ``module:function`` each."""
-        asked = (self.fault, self.schedule, self.problem)
+        asked = (self.fault, self.schedule, self.problem, own_law(self.noise))
         return [target for target in asked if target is not None and ":" in target]
 
     def apply_fault(self, algorithm: AccBO) -> Any:

@@ -20,8 +20,8 @@ from typing import Any
 from tqdm import tqdm
 
 from accbo._pieces.engine import carried_out
-from accbo._pieces.files import write
-from accbo._pieces.kept import Kept, Work, cache_folder
+from accbo._pieces.files import cache_folder, write
+from accbo._pieces.kept import Kept, Work
 from accbo.conformance.methods import DEFAULT, known
 from accbo.conformance.vectors.generate import make, make_known
 from accbo.conformance.vectors.group import Group, problems
