@@ -18,7 +18,8 @@ from accbo import algorithms
 from accbo._arrays import to_host
 from accbo.cli import main
 from accbo.conformance import check, from_function
-from accbo.conformance.check import COMPARED, named_checks, select
+from accbo.conformance.as_tests import VERDICT, AsTests
+from accbo.conformance.check import select
 from accbo.conformance.methods import METHODS, catalogue
 from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.running.observation import Observation, departs, departures
@@ -307,10 +308,10 @@ def test_a_nested_state_is_read_as_dotted_names() -> None:
 
 
 def test_pytest_asks_the_factory_for_its_algorithm() -> None:
-    made = [name for name, _ in named_checks(from_function(right, algorithm="TTSA"))]
-    assert made
-    assert made.pop() == COMPARED
-    assert all(name.startswith("ttsa-") for name in made)
+    made = [name for name, _ in AsTests(from_function(right, algorithm="TTSA")).checks()]
+    assert made[-4:] == ["deterministic (step)", "deterministic (trajectory)", "start", VERDICT]
+    assert made[:-4]
+    assert all(name.startswith("ttsa-") for name in made[:-4])
 
 
 TARGET = """

@@ -69,6 +69,7 @@ def test_as_it_is_nothing_is_judged(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["conform", f"{file}:Own"]) == 2
     said = capsys.readouterr().out
     assert NOT_YET in said
+    assert f"{file}:Own: nothing was judged (" in said
     assert "conforms" not in said
     assert cli.main(options) == 2  # nothing is written over
     assert "exists" in capsys.readouterr().err

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from accbo.conformance.vector import as_fields, as_state
 
 from accbo._arrays import row
 from accbo.algorithms import AccBO
 from accbo.conformance.methods import METHODS
+from accbo.conformance.vectors.vector import as_fields, as_state
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic, relaxed_smooth
 from accbo.sampling import Tape
 from tests import plain_programs

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from accbo.conformance.diagnosis import Candidate, Move, fails, informative
-from accbo.conformance.fitted import with_fitted_ways
-from accbo.conformance.judge import judge
-from accbo.conformance.observation import Observation
-from accbo.conformance.observe import Runner
-from accbo.conformance.replay import shown
 
 from accbo.conformance.check import select
 from accbo.conformance.methods import METHODS
 from accbo.conformance.mistakes.changes import resume, timed
+from accbo.conformance.running.observation import Observation
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.vectors.replay import shown
+from accbo.conformance.verdict.diagnosis import Candidate, Move, fails, informative
+from accbo.conformance.verdict.fitted import with_fitted_ways
+from accbo.conformance.verdict.judge import judge
 from tests.wrong_programs import (
     DIFFERENT,
     Fields,

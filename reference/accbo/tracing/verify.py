@@ -30,6 +30,7 @@ from accbo.tracing.rows import Rows, Vec
 CARRY = 4  # rows that a window keeps of the one before
 EVIDENCE = 2048  # failing iterations on which mistakes are tried
 ALONE = 3  # iterations at least that a mistake must explain where the right line is not judged
+EVERY = ("x", "y", "y_average", "z", "momentum", "lower_momentum")  # of every iteration
 RARE = 1e-9  # probability of so many coincidences below which they are none
 
 
@@ -203,10 +204,13 @@ class _Judge:
         self._start: dict[str, Any] | None = None
         self._seen: set[str] = set()
         self._done = 0  # iterations judged
+        self._logged = dict.fromkeys(EVERY, 0)  # iterations in which each of these was
 
     def take(self, block: list[dict[str, Any]], last: bool = False) -> None:
         """Judge what a further block makes it possible to judge."""
         with no_collection():
+            for name in EVERY:
+                self._logged[name] += sum(name in row for row in block if row["t"] != "start")
             self._take(block, last)
 
     def _take(self, block: list[dict[str, Any]], last: bool) -> None:
@@ -241,7 +245,17 @@ class _Judge:
             if (one := values.summary()).explains or _refuted(judged, key, values)
         ]
         _name(self._groups)
-        return Verdict(self._header, self._algorithm, self._groups, self._done, list(notes), fitted)
+        notes = [*notes, *self._gaps()]
+        return Verdict(self._header, self._algorithm, self._groups, self._done, notes, fitted)
+
+    def _gaps(self) -> list[str]:
+        """What most iterations have and some have not; the last one may be a state alone."""
+        return [
+            f"{name} was logged in {count} of {self._done} iterations: what needs it is not "
+            "judged in the others"
+            for name, count in self._logged.items()
+            if 0 < count < self._done - 1
+        ]
 
     # --- one window -----------------------------------------------------------------------------
 
@@ -399,7 +413,8 @@ class _Judge:
         known = ~np.isnan(left.size) & ~np.isnan(right.size)
         finite = np.isfinite(right.size) & np.isfinite(right.p).all(axis=1)
         ratio = gap / np.maximum(room, 1e-300)
-        ratio = np.where(np.isfinite(left.p).all(axis=1), ratio, np.inf)
+        there = np.isfinite(left.size) & np.isfinite(left.p).all(axis=1)
+        ratio = np.where(there, ratio, np.inf)
         return np.where(known & finite, ratio, np.nan)
 
     def _room(

@@ -6,6 +6,7 @@ Everything here is NumPy, whatever namespace is being judged.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ Shown = Mapping[str, np.ndarray]  # field → what an implementation shows of it
 # "step": one step from a state. Of a trajectory, "start": all of it from iteration 0; "free":
 # from the state after iteration 0; "forced": every step from the reference's state before it
 MODES = ("step", "start", "free", "forced")
+HELD = 256  # vectors that are kept as they are replayed
 
 
 def iterations(vector: Vector, mode: str) -> range:
@@ -71,6 +73,7 @@ def replaying(
     return _states(algorithms, native, mode, target, moved, [] if chosen is None else chosen)
 
 
+@functools.lru_cache(maxsize=HELD)
 def _native(vector: Vector) -> Vector:
     """``vector`` in its own dtype: squares underflow in float32 that do not in float64."""
     like = np.zeros(1, dtype=vector.dtype)

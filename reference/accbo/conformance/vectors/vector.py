@@ -425,16 +425,17 @@ def set_files(number: int = SET, method: str | None = None) -> list[Path]:
     return [path for name in methods for path in sorted(folder.glob(file_of(name, "*")))]
 
 
-def load(number: int = SET, method: str = DEFAULT) -> tuple[Vector, ...]:
-    """The vectors of set ``number``; raises ``ValueError`` for a set that does not exist."""
-    return _load(expect_set(number), known(method))
+def load(number: int = SET, method: str = DEFAULT, fast: bool = False) -> tuple[Vector, ...]:
+    """The vectors of set ``number``, or of its fast tier; ``ValueError`` for a set unheard of."""
+    return _load(expect_set(number), known(method), bool(fast))
 
 
 @functools.cache
-def _load(number: int, method: str) -> tuple[Vector, ...]:
+def _load(number: int, method: str, fast: bool) -> tuple[Vector, ...]:
     found: list[Vector] = []
     for path in set_files(number, method):
         document = json.loads(path.read_text(encoding="utf-8"))
         problems = {name: read_problem(data) for name, data in document["problems"].items()}
-        found.extend(read(vector, problems) for vector in document["vectors"])
+        wanted = (vector for vector in document["vectors"] if vector["fast"] or not fast)
+        found.extend(read(vector, problems) for vector in wanted)
     return tuple(found)

@@ -11,6 +11,7 @@ quantity is wrong although its inputs are right (``locate``).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from accbo.conformance.running.observation import (
     growth,
     ratio,
 )
-from accbo.conformance.vectors.replay import replaying, tolerances
+from accbo.conformance.vectors.replay import HELD, replaying, tolerances
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
 from accbo.conformance.verdict.fitted import both_sides_seen, with_fitted_ways
 from accbo.conformance.verdict.locate import CLOSE, offending
@@ -136,8 +137,9 @@ def diagnose(method: Method, observations: Sequence[Observation]) -> Diagnosis:
     if other:
         return Diagnosis(other, None, (), "")
     wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
+    tried = Tried()
     for size, label, part, conventions in _attempts(method, usable, wrong):
-        search = Search(method, part)
+        search = Search(method, part, tried)
         found = search.named(size, conventions)
         if found is None and size == 1:
             found = _by_rule(method, part, search.failing)
@@ -172,10 +174,20 @@ def _attempts(
             yield size, INSIDE, inside, {"": _same}
 
 
+class Tried:
+    """What came of replays that one search has made and another one asks for again."""
+
+    def __init__(self) -> None:
+        self.explained: dict[tuple[Candidate, Observation, bool], bool] = {}
+        self.evidence: dict[tuple[Candidate, Observation], bool] = {}
+        self.effects: dict[tuple[Move, Observation], Effect] = {}
+
+
 class Search:
     """The mistakes of a method against observations, in steps first and then in the start."""
 
-    def __init__(self, method: Method, usable: Sequence[Observation]) -> None:
+    def __init__(self, method: Method, usable: Sequence[Observation], tried: Tried) -> None:
+        self.tried = tried
         self.failing = sorted(filter(fails, usable), key=informative)
         ordered = [*self.failing, *itertools.filterfalse(fails, usable)]
         self.starts = [one for one in ordered if one.mode == "start"]
@@ -282,29 +294,46 @@ class Search:
 
     def _effect(self, move: Move) -> Effect:
         """What ``move`` alone does to a few single steps, wrong ones and right ones."""
+        effects = [self._effect_on(move, one) for one in self.looked_at]
+        if not effects:
+            return Effect(*(np.zeros(0, bool) for _ in Effect._fields))
+        return Effect(*map(np.concatenate, zip(*effects, strict=True)))
+
+    def _effect_on(self, move: Move, one: Observation) -> Effect:
+        known = self.tried.effects
+        if (move, one) not in known:
+            known[move, one] = self._made_effect(move, one)
+        return known[move, one]
+
+    def _made_effect(self, move: Move, one: Observation) -> Effect:
         changed, right, fit = [], [], []
-        for one in self.looked_at:
-            got, plain = one.states[0], next(_replayed(Candidate(()), one))
-            made = self._made(move, one)
-            for name, value in got.items():
-                unknown = made is None
-                changed.append(
-                    unknown or not np.array_equal(made[name], plain[name], equal_nan=True)
-                )
-                right.append(not any(departs(d) and d.quantity == name for d in departures(one)))
-                allowed = tolerances(one.vector, one.mode)[0][name]
-                fit.append(unknown or self._agrees(value, made[name], plain[name], allowed))
+        got, plain = one.states[0], next(_replayed(Candidate(()), one))
+        made, known = self._made(move, one)
+        for name, value in got.items():
+            same = [np.array_equal(each[name], plain[name], equal_nan=True) for each in made]
+            allowed = tolerances(one.vector, one.mode)[0][name]
+            changed.append(not all(same) or not made)
+            right.append(not any(departs(d) and d.quantity == name for d in departures(one)))
+            fit.append(not known or self._agrees(value, made[0][name], plain[name], allowed))
         return Effect(np.array(changed, bool), np.array(right, bool), np.array(fit, bool))
 
-    def _made(self, move: Move, one: Observation) -> Any:
-        """The state that ``move`` alone makes; None where it remembers, draws or does not apply."""
+    def _made(self, move: Move, one: Observation) -> tuple[list[Any], bool]:
+        """States that ``move`` alone may make, and whether it makes the first of them.
+
+        It does not where it draws, or remembers: then another memory shows what depends on it.
+        """
+        candidate = Candidate((move,))
         try:
-            algorithms = Candidate((move,)).algorithms(one.vector.algorithm)
-            if len(algorithms) > 1 or getattr(algorithms[0], "remembers", False):
-                return None
-            return next(_replayed(Candidate((move,)), one))
+            algorithms = candidate.algorithms(one.vector.algorithm)
+            if len(algorithms) > 1:
+                replays = [replaying([a], one.vector, one.mode) for a in algorithms]
+            elif getattr(algorithms[0], "remembers", False):
+                replays = [_replayed(candidate, one, moved) for moved in (0.0, 1.0, -2.0)]
+            else:
+                return [next(_replayed(candidate, one))], True
+            return [next(replay) for replay in replays], False
         except (ValueError, IndexError, ArithmeticError, KeyError):
-            return None
+            return [], False
 
     @staticmethod
     def _agrees(got: Any, made: Any, plain: Any, allowed: Any) -> bool:
@@ -338,13 +367,19 @@ class Search:
         return not wrong or any(self._is_evidence(candidate, one) for one in wrong)
 
     def _explains(self, candidate: Candidate, observations: Iterable[Observation]) -> bool:
-        try:
-            return all(self._explains_one(candidate, one) for one in observations)
-        except (ValueError, IndexError, ArithmeticError, KeyError):  # does not apply here
-            return False
+        return all(self._explains_one(candidate, one) for one in observations)
 
     def _explains_one(self, candidate: Candidate, observation: Observation) -> bool:
         """Whether ``candidate`` yields what was shown, and what was wrong with it."""
+        known, key = self.tried.explained, (candidate, observation, bool(self.starts))
+        if key not in known:
+            try:
+                known[key] = self._yields(candidate, observation)
+            except (ValueError, IndexError, ArithmeticError, KeyError):  # does not apply here
+                known[key] = False
+        return known[key]
+
+    def _yields(self, candidate: Candidate, observation: Observation) -> bool:
         gap = fits(_replayed(candidate, observation), observation, CLOSE)
         departure = max((found.ratio for found in departures(observation)), default=0.0)
         if gap <= CLOSE and (departure <= 1 or gap <= max(1.0, EXPLAINED * departure)):
@@ -357,13 +392,10 @@ class Search:
             return True
         if not any(_remembers(move, self.typical) for move in candidate.moves):
             return True
-        plain = list(_replayed(candidate, observation))
-        other = list(_replayed(candidate, observation, moved=1.0))
-        return all(
-            np.array_equal(a[name], b[name], equal_nan=True)
-            for a, b in zip(plain, other, strict=True)
-            for name in a
-        )
+        known, key = self.tried.evidence, (candidate, observation)
+        if key not in known:
+            known[key] = _unmoved(candidate, observation)
+        return known[key]
 
     def _counted(self, candidate: Candidate) -> list[Observation]:
         return [one for one in self.starts + self.steps if self._is_evidence(candidate, one)]
@@ -379,6 +411,17 @@ class Search:
         ):
             return False
         return _chosen_freely(candidate, counted)
+
+
+def _unmoved(candidate: Candidate, observation: Observation) -> bool:
+    """Whether another memory would yield the same."""
+    plain = _replayed(candidate, observation)
+    other = _replayed(candidate, observation, moved=1.0)
+    return all(
+        np.array_equal(a[name], b[name], equal_nan=True)
+        for a, b in zip(plain, other, strict=True)
+        for name in a
+    )
 
 
 def _same(algorithm: Any) -> Any:
@@ -407,9 +450,12 @@ def short(observation: Observation) -> Observation:
     return dataclasses.replace(observation, states=observation.states[:count])
 
 
+@functools.lru_cache(maxsize=HELD)
 def _cut(vector: Vector, mode: str, count: int) -> Vector:
     """``vector`` without the samples after ``count`` iterations."""
     keep = count - 1 if mode == "start" else count
+    if keep >= len(vector.samples):
+        return vector
     return dataclasses.replace(vector, samples=vector.samples[:keep])
 
 

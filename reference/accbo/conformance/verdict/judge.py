@@ -8,15 +8,14 @@ from accbo._printable import clean
 from accbo.conformance.methods import DEFAULT, METHODS
 from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.vectors.vector import SET
-from accbo.conformance.verdict.diagnosis import Diagnosis, diagnose
+from accbo.conformance.verdict.diagnosis import INSIDE, Diagnosis, diagnose
+from accbo.conformance.verdict.expected import Expected
 from accbo.conformance.verdict.report import (
     CONVENTION,
     ERROR,
-    EXPECTED,
     FAIL,
     PASS,
     SKIP,
-    UNEXPECTED,
     Check,
     Report,
 )
@@ -39,13 +38,16 @@ def judge(
     """The report on ``observations``; ``stopped`` says why they are not all.
 
     ``contract`` are checks that are no comparison with a vector. ``expected_failures`` maps names
-    of checks to reasons; one that passes fails. ``reproduce`` is a command with ``{id}`` in it.
-    Raises ``ValueError`` for an expected failure whose name no check has.
+    of checks, globs of them and names of mistakes to reasons (``Expected``); what is not there
+    fails. ``reproduce`` is a command with ``{id}`` in it. Raises ``ValueError`` for an expected
+    failure that is neither.
     """
     checks = [*contract, *(check(one, reproduce) for one in observations)]
+    method = observations[0].vector.method if observations else DEFAULT
+    names = [found.name for found in checks]
+    expected = Expected(expected_failures or {}, names, METHODS[method].faults, bool(stopped))
     broken = any(found.status == ERROR for found in checks)
     failing = [found for found in checks if found.status == FAIL]
-    method = observations[0].vector.method if observations else DEFAULT
     diagnosis = diagnose(METHODS[method], observations) if failing else NOTHING
     if diagnosis.convention and not broken and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
@@ -55,7 +57,7 @@ def judge(
         namespace=clean(namespace),
         cases=cases,
         tier=tier,
-        checks=tuple(_expect(checks, expected_failures or {}, bool(stopped))),
+        checks=_settled(checks, expected, diagnosis),
         diagnosis=diagnosis,
         not_shown=_not_shown(observations),
         stopped=stopped,
@@ -82,23 +84,13 @@ def _renamed(found: Check, old: str, new: str) -> Check:
     return Check(found.name, new, found.departure, found.trouble, found.reproduce)
 
 
-def _expect(checks: Sequence[Check], expected: Mapping[str, str], stopped: bool) -> list[Check]:
-    names = {found.name for found in checks}
-    unknown = [name for name in expected if name not in names]
-    if unknown and not stopped:
-        raise ValueError(f"expected_failures names checks that do not exist: {unknown}")
-    made = []
-    for found in checks:
-        if found.name not in expected:
-            made.append(found)
-        elif found.status == FAIL:
-            made.append(Check(found.name, EXPECTED, trouble=expected[found.name]))
-        elif found.status == PASS:
-            why = f"was expected to fail ({expected[found.name]}), and passes: take it off the list"
-            made.append(Check(found.name, UNEXPECTED, trouble=why))
-        else:
-            made.append(found)
-    return made
+def _settled(
+    checks: Sequence[Check], expected: Expected, diagnosis: Diagnosis
+) -> tuple[Check, ...]:
+    named = diagnosis.named
+    if named is None:
+        return tuple(expected.settle(checks, (), False))
+    return tuple(expected.settle(checks, named.names, named.where != INSIDE))
 
 
 def _not_shown(observations: Sequence[Observation]) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ VERDICTS = {
     2: "could not run",
 }
 
+NOTHING = "nothing was judged"  # a part of the third
+
 
 @dataclass(frozen=True)
 class Check:
@@ -95,6 +97,8 @@ class Report:
         convention = self.diagnosis.convention
         if self.conforms and convention and self.counts[CONVENTION]:
             return f"conforms under another convention: {convention}"
+        if self.exit_code == 2 and not self.counts[ERROR] and not self.stopped:
+            return NOTHING
         return VERDICTS[self.exit_code]
 
     @property
@@ -141,6 +145,21 @@ class Report:
                 lines.append(f"  … and {len(failed) - limit} more; --json FILE lists them all")
         return "\n".join(lines)
 
+    def summary(self) -> str:
+        """The verdict and what it looks like, without the cases; its first line says most."""
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
+        unexpected = [check for check in self.checks if check.status == UNEXPECTED]
+        said = [
+            *_could_not_run(self.checks),
+            *([f"stopped: {self.stopped}"] if self.stopped else []),
+            *_diagnosed(self),
+            *(f"{check.name} {check.message}" for check in unexpected),
+        ]
+        lines = [line for line in said if line]
+        first, *rest = lines or ["", *_not_covered(self.checks)]
+        head = f"{self.verdict}: {first}" if first else self.verdict
+        return "\n".join([f"{head} ({counts or 'no checks'})", *rest])
+
     def __str__(self) -> str:
         """As ``text``."""
         return self.text()
@@ -180,15 +199,15 @@ class Report:
         )
 
     def junit(self) -> str:
-        """The report as JUnit XML."""
-        failures = str(self.counts[FAIL] + self.counts[UNEXPECTED])
+        """The report as JUnit XML; the last test case is the verdict, with the diagnosis."""
+        failures = str(self.counts[FAIL] + self.counts[UNEXPECTED] + (self.exit_code == 1))
         skipped = str(self.counts[SKIP] + self.counts[EXPECTED])
         suite = ElementTree.Element(
             "testsuite",
             name="accbo conform",
-            tests=str(len(self.checks)),
+            tests=str(len(self.checks) + 1),
             failures=failures,
-            errors=str(self.counts[ERROR]),
+            errors=str(self.counts[ERROR] + (self.exit_code == 2)),
             skipped=skipped,
         )
         for check in self.checks:
@@ -202,6 +221,13 @@ class Report:
                 ElementTree.SubElement(case, "error", message=check.message)
             elif check.status in (SKIP, EXPECTED):
                 ElementTree.SubElement(case, "skipped", message=check.message)
+        name = clean(self.implementation)
+        verdict = ElementTree.SubElement(suite, "testcase", classname=name, name="verdict")
+        if self.exit_code:
+            said = self.summary()
+            kind = "failure" if self.exit_code == 1 else "error"
+            message = clean(said.partition("\n")[0])
+            ElementTree.SubElement(verdict, kind, message=message).text = clean(said, "\n")
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 

@@ -166,7 +166,7 @@ def _plain(direction: upper.Direction) -> Callable[[Rows, Constants], Checks]:
     return lambda rows, c: upper.plain_step(rows, direction, c["upper_step_size"])
 
 
-def _around(name: str) -> tuple[Group, ...]:
+def _around(name: str, *more_groups: Group) -> tuple[Group, ...]:
     more = (("one upper sample for both derivatives", "new.upper_sample", "new.upper_y_sample"),)
     return (
         start_group(None),
@@ -180,7 +180,7 @@ def _around(name: str) -> tuple[Group, ...]:
                 "lower.sample",
             )
         ),
-        batches_group("y ← y − α ∇_y G(x_t, y; π), a fresh batch each"),
+        *more_groups,
         uses_group(("new",), more),
         sgd_group(),
         points_group(("x", 0, "y", 0), {}),
@@ -216,5 +216,6 @@ _PLAIN = Group(
 )
 
 SLIP = (*_around("SLIP"), _NORMALISED)
-BOREP = (*_around("BOREP"), _NORMALISED)
+_BATCHES = batches_group("N steps y ← y − α ∇_y G(x_t, y; π), a fresh batch each")
+BOREP = (*_around("BOREP", _BATCHES), _NORMALISED)
 MASOBA = (*_around("MASOBA"), _PLAIN)
