@@ -10,9 +10,10 @@ import pytest
 
 from accbo import cli
 from accbo.conformance import from_function, from_tree
+from accbo.conformance.methods import METHODS
 from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.running.observe import Runner
-from accbo.conformance.vectors.vector import METHODS, load
+from accbo.conformance.vectors.vector import load
 from accbo.conformance.verdict.explain import explain
 from accbo.conformance.verdict.intermediates import intermediates, line_of
 

@@ -12,11 +12,12 @@ import pytest
 
 from accbo import algorithms, cli
 from accbo.conformance import check
+from accbo.conformance.methods import METHODS
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.running.target import load_target
 from accbo.conformance.scaffold.adapters import LANGUAGES, NOT_YET, adapter
 from accbo.conformance.scaffold.samples import SAMPLES
-from accbo.conformance.vectors.vector import METHODS, SET, file_of, folder_of, load
+from accbo.conformance.vectors.vector import SET, file_of, folder_of, load
 from accbo.conformance.verdict.judge import judge
 from tests.scaffold_steps import C_FILLED, C_HELP, C_SAGA, FILLED, HELP
 

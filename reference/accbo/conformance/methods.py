@@ -27,8 +27,8 @@ class Method:
 
     ``settings`` are hyper-parameters of its vectors, none at ½ and no two alike; where
     ``neumann_terms`` is among them the scale l is added. ``problems`` are those of its vectors.
-    ``conventions`` tells which choices of SPEC §2 a vector was made under; ``others`` are
-    legitimate ones other than the declared, as changes of the algorithm (``others``) or of a
+    ``conventions`` tells which choices of SPEC §2 a vector was made under, if there are any;
+    legitimate ones other than the declared are changes of the algorithm (``others``) or of a
     vector, whose start they change (``starts``).
 
     Its vectors are in ``file``, ``{family}`` being a kind of problem, and at least ``least`` of
@@ -44,7 +44,7 @@ class Method:
     problems: tuple[str, ...] = ()
     others: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
     starts: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
-    conventions: Callable[[Any], dict[str, str]] = lambda vector: {}
+    conventions: Callable[[Any], dict[str, str]] | None = None
     file: str = "methods/{name}.json"
     least: int = 0
     smallest_momentum: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +151,13 @@ def _verify(options: argparse.Namespace) -> Answer:
         return _lacks(error)
     results = read_results(options.results)
     shown = observations(results)
-    report = judge(shown, implementation=results.implementation, cases=results.set)
-    found = answer(report, options)
-    digits = "" if report.conforms else digits_hint(shown)
-    return replace(found, text=f"{found.text}\n\nfirst: {digits}") if digits else found
+    report = judge(
+        shown,
+        implementation=results.implementation,
+        cases=results.set,
+        first=digits_hint(shown),
+    )
+    return answer(report, options)
 
 
 def _list(options: argparse.Namespace) -> Answer:

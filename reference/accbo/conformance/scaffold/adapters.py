@@ -95,7 +95,7 @@ def _function(method: str, file: str, name: str) -> str:
     fields = _state(method)
     arrays = [field for field in fields if field != "iteration"]
     made = ["step", 'namespace="jax"', f'algorithm="{method}"']
-    if METHODS[method].others:
+    if METHODS[method].conventions:
         made.append(f"conventions={_quoted(CONVENTIONS)}")
     return "\n".join(
         [
@@ -140,7 +140,9 @@ def _docstring(method: str, library: str, file: str, name: str) -> str:
 
 
 def _declared(method: str, indent: str) -> list[str]:
-    return [f"{indent}conventions = {_quoted(CONVENTIONS)}"] if METHODS[method].others else []
+    if METHODS[method].conventions is None:
+        return []
+    return [f"{indent}conventions = {_quoted(CONVENTIONS)}"]
 
 
 def _unpacked(method: str, indent: str, given: str = "") -> list[str]:
@@ -157,7 +159,7 @@ def _c(method: str, file: str, name: str) -> str:
     program = file.removesuffix(".c")
     files = file_of(method, "*")
     conventions = " ".join(f"{key}={value}" for key, value in CONVENTIONS.items())
-    said = conventions if METHODS[method].others else ""
+    said = conventions if METHODS[method].conventions else ""
     constants = [
         (f'choice("{each}")' if _is_word(method, each) else f'option("{each}")', what)
         for each, what in _options(method).items()

@@ -259,7 +259,8 @@ def _constants(algorithm: Any) -> dict[str, Any]:
 
 def convention(vector: Vector) -> dict[str, str]:
     """The choices of SPEC §2 that a vector was made under, of an algorithm that has some."""
-    return METHODS[vector.method].conventions(vector)
+    choices = METHODS[vector.method].conventions
+    return {} if choices is None else choices(vector)
 
 
 def read(values: Mapping[str, Any], problems: Mapping[str, Any]) -> Vector:

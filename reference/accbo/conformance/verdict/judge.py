@@ -34,8 +34,12 @@ def judge(
     contract: Sequence[Check] = (),
     reproduce: str = "",
     stopped: str = "",
+    first: str = "",
 ) -> Report:
     """The report on ``observations``; ``stopped`` says why they are not all.
+
+    ``first`` is what has to be mended before a mistake can be looked for, such as numbers that
+    were written with too few digits.
 
     ``contract`` are checks that are no comparison with a vector. ``expected_failures`` maps names
     of checks, globs of them and names of mistakes to reasons (``Expected``); what is not there
@@ -48,7 +52,9 @@ def judge(
     expected = Expected(expected_failures or {}, names, METHODS[method].faults, bool(stopped))
     broken = any(found.status == ERROR for found in checks)
     failing = [found for found in checks if found.status == FAIL]
-    diagnosis = diagnose(METHODS[method], observations) if failing else NOTHING
+    diagnosis = NOTHING._replace(first=first)
+    if failing and not first:
+        diagnosis = diagnose(METHODS[method], observations)
     if diagnosis.convention and not broken and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
     return Report(

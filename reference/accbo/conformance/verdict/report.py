@@ -185,7 +185,7 @@ class Report:
             "named_error": named.error if named else None,
             "named_iterations": named.iterations if named else None,
             "offending": list(self.offending),
-            "remark": self.diagnosis.remark,
+            "remark": self.diagnosis.first or self.diagnosis.remark,
             "stopped": self.stopped,
             "not_shown": list(self.not_shown),
             "checks": [_check_dict(check) for check in self.checks],
@@ -254,6 +254,8 @@ def named_text(named: Any, algorithm: str = DEFAULT) -> list[str]:
 
 def _diagnosed(report: Report) -> list[str]:
     found = report.diagnosis
+    if found.first and report.exit_code == 1:
+        return ["", f"first: {found.first}"]
     if found.convention and report.counts[CONVENTION]:
         return [
             "",
