@@ -27,7 +27,7 @@ from accbo import Tape, run, schedules
 from accbo._arrays import norm
 from accbo.problems import LowerNoise, UpperNoise
 from accbo.sampling import random_matrix
-from benchmarks.dimension import LEAST, Plan
+from benchmarks.dimension_plan import LEAST, Plan
 from benchmarks.matrix_free import Chain
 from theory_checks.statistics import slope
 

@@ -18,7 +18,7 @@ from accbo.problems import LowerNoise, UpperNoise
 from accbo.run import BLOCK_BYTES, BLOCK_STEPS
 from accbo.sampling import TapeStream, sample_bytes
 from benchmarks.case import Case
-from benchmarks.dimension import LEAST, Plan
+from benchmarks.dimension_plan import LEAST, Plan
 from benchmarks.matrix_free import Chain, dense
 from benchmarks.timing import Times, measure
 from benchmarks.variants import Variant, check

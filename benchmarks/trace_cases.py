@@ -16,8 +16,8 @@ import numpy as np
 
 import accbo
 from accbo.conformance.methods import METHODS, catalogue
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import finite_sum
+from accbo.problems.wrapped import ScaledUpper
 from accbo.tracing import Recorder, Verdict, traced, verify
 from benchmarks.wide import Wide, start
 
@@ -140,7 +140,7 @@ def write(case: Case, path: Path) -> None:
     watched = traced(case.problem, recorder, case.algorithm)
     x, y = start(case.problem.d_x, case.dtype)[0], start(case.problem.d_y, case.dtype)[1]
     accbo.run(
-        case.algorithm,
+        watched.algorithm,
         watched,
         x,
         y,

@@ -16,8 +16,8 @@ import numpy as np
 from scipy import stats
 
 from accbo import AccBO, AccBOParts, Tape, run
-from accbo.conformance.cases import Outcome, as_declared
 from accbo.problems import LowerNoise, Quadratic, UpperNoise, quadratic
+from accbo.relations.case import Outcome, as_declared
 from accbo.sampling import Start
 
 U = 2.0**-53

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from accbo import AccBO, Tape, move
 from accbo._arrays import Array, namespace
-from accbo.conformance.cases import Case
 from accbo.problems import (
     LowerNoise,
     UpperNoise,
@@ -22,6 +21,7 @@ from accbo.problems import (
     quadratic,
     relaxed_smooth,
 )
+from accbo.relations.case import Case
 
 SEEDS = st.integers(0, 2**32 - 1)
 KINDS = ("quadratic", "relaxed", "nonquadratic", "finite_sum")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from accbo import AccBO, CheckpointError, checkpoint, data, problems, run
 from accbo._pieces.kept import Kept as JSONKept
 from accbo._pieces.kept import Work
-from accbo.conformance import build
+from accbo.conformance.vectors import build
 from accbo.problems import LowerNoise, UpperNoise
 from accbo.tasks.trial import check_curve
 from property_tests.fuzzing import STRANGE, changed_bytes, changed_value, places

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from accbo.conformance.build import FOLDER
-from accbo.conformance.files import VectorError, observations, read_results, read_vectors
-from accbo.conformance.lint import lint
-from accbo.conformance.vector import FIELDS, SET, load
+from accbo.conformance.running.results import observations, read_results
+from accbo.conformance.vectors.build import FOLDER
+from accbo.conformance.vectors.files import read_vectors
+from accbo.conformance.vectors.lint import lint
+from accbo.conformance.vectors.reading import VectorError
+from accbo.conformance.vectors.vector import FIELDS, SET, load
 from property_tests.fuzzing import STRANGE, changed_bytes, changed_value, places
 
 LONGEST = 20.0  # seconds of the processor for one reading, which takes at most a few

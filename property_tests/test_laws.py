@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accbo import AccBO
-from accbo.conformance.cases import Outcome
 from accbo.conformance.faults import FAULTS
+from accbo.relations.case import Outcome
 from accbo.sampling import random_rotation
 from property_tests import laws
 from property_tests.laws import Path, Series

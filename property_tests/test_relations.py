@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accbo.conformance import relations
-from accbo.conformance.cases import Outcome
-from accbo.conformance.relations import RELATIONS
+from accbo.relations import relations
+from accbo.relations.case import Outcome
+from accbo.relations.relations import RELATIONS
 from property_tests import strategies
 
 BATCHED = ("permutation", "splitting")  # relations that need three replicates

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from accbo import AccBO, Tape, move
-from accbo.conformance.cases import Case
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.relations import RELATIONS
-from accbo.conformance.wrappers import Wrapped
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic
+from accbo.problems.wrapped import Wrapped
+from accbo.relations.case import Case
+from accbo.relations.relations import RELATIONS
 
 SERIES = ["series from q = 1", "1/l missing", "random term without Q", "sign of the implicit term"]
 KILLS = {

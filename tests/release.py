@@ -98,7 +98,7 @@ def misplaced(wheel: Path) -> str:
         names = archive.namelist()
     needed = (
         "accbo/py.typed",
-        "accbo/conformance/VECTORS.md",
+        "accbo/conformance/vectors/VECTORS.md",
         "accbo/_figures/page.html.j2",
         "accbo/_theory/rate.py",
     )

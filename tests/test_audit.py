@@ -424,7 +424,7 @@ def test_a_nan_is_named_with_method_and_point() -> None:
         ),
         (
             {"upper_noise": {"n": ("cauchy", (2,))}},
-            r"upper_noise\['n'\] must be accbo.Noise\(law, shape\[, parameter\]\) with a law of",
+            r"upper_noise\['n'\].law must be normal, two_point, sign, index or a function",
         ),
     ],
 )

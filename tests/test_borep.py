@@ -22,10 +22,10 @@ from accbo import (
     count_calls,
 )
 from accbo._arrays import map_arrays, row, rows
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.hypergradient import implicit_gradient
 from accbo.lower import gradient_steps
 from accbo.problems import UpperNoise
+from accbo.problems.wrapped import ScaledUpper
 from accbo.upper import normalized_step
 from tests.support import (
     ALL_PROBLEMS,

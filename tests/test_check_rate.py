@@ -12,7 +12,7 @@ import pytest
 
 from accbo import schedules
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import TargetError
+from accbo.conformance.running.target import TargetError
 from theory_checks import rate, rate_runs
 from theory_checks import rate_reasons as reasons
 from theory_checks.harness import Settings, measure

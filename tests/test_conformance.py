@@ -13,15 +13,15 @@ import pytest
 
 from accbo.conformance import ConformanceError, check, factors, from_function, rows
 from accbo.conformance.check import check_one, select
-from accbo.conformance.diagnosis import FEWEST, at_the_edge
-from accbo.conformance.judge import judge
 from accbo.conformance.methods import catalogue
 from accbo.conformance.mistakes.changes import part, resume, timed
-from accbo.conformance.observation import Observation
-from accbo.conformance.observe import Runner
-from accbo.conformance.replay import expected, iterations
-from accbo.conformance.report import CONVENTION, FAIL, PASS, SKIP
-from accbo.conformance.vector import FIELDS, Vector, load
+from accbo.conformance.running.observation import Observation
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.vectors.replay import expected, iterations
+from accbo.conformance.vectors.vector import FIELDS, Vector, load
+from accbo.conformance.verdict.diagnosis import FEWEST, at_the_edge
+from accbo.conformance.verdict.judge import judge
+from accbo.conformance.verdict.report import CONVENTION, FAIL, PASS, SKIP
 from tests.support import ALGORITHM, evidence
 
 FAULTS = catalogue("AccBO")

@@ -17,23 +17,25 @@ import pytest
 from accbo._arrays import to_host
 from accbo.cli import main
 from accbo.conformance import check, from_function
-from accbo.conformance.build import FOLDER, _differing
-from accbo.conformance.cases import norms
 from accbo.conformance.check import COMPARED, named_checks, select
-from accbo.conformance.files import VectorError, observations, read_results, read_vectors
-from accbo.conformance.generate import exact, make, run
-from accbo.conformance.judge import judge
-from accbo.conformance.lint import lint
-from accbo.conformance.method_groups import method_groups, other_methods
 from accbo.conformance.methods import METHODS, catalogue
 from accbo.conformance.mistakes.changes import resume, timed
-from accbo.conformance.namespaces import like, move_to
-from accbo.conformance.observation import Observation, departs, departures
-from accbo.conformance.observe import Runner
-from accbo.conformance.replay import shown
-from accbo.conformance.report import PASS
-from accbo.conformance.vector import METHODS as EVERY
-from accbo.conformance.vector import SET, Vector, as_fields, as_state, encode, file_of, load
+from accbo.conformance.running.observation import Observation, departs, departures
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.running.results import observations, read_results
+from accbo.conformance.vectors.build import FOLDER, _differing
+from accbo.conformance.vectors.files import read_vectors
+from accbo.conformance.vectors.generate import exact, make, run
+from accbo.conformance.vectors.lint import lint
+from accbo.conformance.vectors.method_groups import method_groups, other_methods
+from accbo.conformance.vectors.reading import VectorError
+from accbo.conformance.vectors.replay import shown
+from accbo.conformance.vectors.vector import METHODS as EVERY
+from accbo.conformance.vectors.vector import SET, Vector, as_fields, as_state, encode, file_of, load
+from accbo.conformance.verdict.judge import judge
+from accbo.conformance.verdict.report import PASS
+from accbo.namespaces import like, move_to
+from accbo.rounding import norms
 from tests.backends import need
 from tests.hand_written import factory
 from tests.support import evidence

@@ -11,10 +11,10 @@ import pytest
 
 from accbo.conformance import check
 from accbo.conformance.check import check_one, select
-from accbo.conformance.judge import judge
-from accbo.conformance.observe import Runner
-from accbo.conformance.report import PASS
-from accbo.conformance.target import load_target
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.running.target import load_target
+from accbo.conformance.verdict.judge import judge
+from accbo.conformance.verdict.report import PASS
 from tests.backends import need
 
 EVERYTHING = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"

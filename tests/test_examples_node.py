@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from accbo import cli
-from accbo.conformance.build import FOLDER
-from accbo.conformance.cases import norms
-from accbo.conformance.files import observations, read_results
-from accbo.conformance.vector import load
+from accbo.conformance.running.results import observations, read_results
+from accbo.conformance.vectors.build import FOLDER
+from accbo.conformance.vectors.vector import load
+from accbo.rounding import norms
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "node" / "accbo.mjs"
 LINES = {  # of the script, and the mistakes that stand in their place

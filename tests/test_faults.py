@@ -11,8 +11,8 @@ import pytest
 from accbo import AccBOSample, AccBOState
 from accbo._arrays import row
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import LowerNoise, UpperNoise
+from accbo.problems.wrapped import ScaledUpper
 from accbo.run import _as_pytree
 from accbo.sampling import Start, Tape
 from tests.backends import need

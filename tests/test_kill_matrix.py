@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.relations import RELATIONS
+from accbo.relations.relations import RELATIONS
 from theory_checks import __main__ as command
 from theory_checks import kill_matrix
 from theory_checks.harness import Settings

@@ -11,9 +11,9 @@ import pytest
 
 from accbo import MASOBA, MASOBASample, MASOBAState, NonFiniteError, Replay, Start, Tape, run
 from accbo._arrays import map_arrays
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.hypergradient import implicit_gradient
 from accbo.problems import LowerNoise, UpperNoise
+from accbo.problems.wrapped import ScaledUpper
 from tests.support import (
     SKEWED,
     U64,

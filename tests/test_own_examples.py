@@ -10,7 +10,7 @@ import pytest
 
 from accbo import SLIP, run
 from accbo.cli import main
-from accbo.conformance.target import load_target
+from accbo.conformance.running.target import load_target
 from accbo.tasks.own import State
 from tests.backends import Backend, need
 

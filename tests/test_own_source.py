@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from accbo.conformance import target
-from accbo.conformance.target import source_of
+from accbo.conformance.running import target
+from accbo.conformance.running.target import source_of
 from accbo.tasks.own import OWN
 from accbo.tasks.sweep import Plan
 from theory_checks import __main__ as command

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from accbo.conformance import check, parametrize
-from accbo.conformance.vector import SET, load
+from accbo.conformance.vectors.vector import SET, load
 from tests.hand_written import factory
 
 MINE = """

@@ -17,13 +17,13 @@ import pytest
 
 pytest.importorskip("flint")
 
-from accbo.conformance.files import read_document
-from accbo.conformance.proof import prove as proving
-from accbo.conformance.proof.balls import Balls, nearest
-from accbo.conformance.proof.problems import problem_of
-from accbo.conformance.proof.prove import UNIT, bounds, prove
-from accbo.conformance.proof.replay import of_state, replicates, states
-from accbo.conformance.vector import PROVEN, folder_of, set_files
+from accbo.conformance.vectors.files import read_document
+from accbo.conformance.vectors.proof import prove as proving
+from accbo.conformance.vectors.proof.balls import Balls, nearest
+from accbo.conformance.vectors.proof.problems import problem_of
+from accbo.conformance.vectors.proof.prove import UNIT, bounds, prove
+from accbo.conformance.vectors.proof.replay import of_state, replicates, states
+from accbo.conformance.vectors.vector import PROVEN, folder_of, set_files
 
 DOCUMENTS = {path.stem: read_document(path) for path in set_files(2)}
 KNOWN, SLIP = DOCUMENTS["known-answer"], DOCUMENTS["slip"]
@@ -212,7 +212,7 @@ def test_the_proof_takes_nothing_from_the_algorithms_it_proves() -> None:
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("accbo"):
-                own = str(node.module).startswith("accbo.conformance.proof")
+                own = str(node.module).startswith("accbo.conformance.vectors.proof")
                 advice = node.module == "accbo._extras"  # which package to install
                 fine = own or advice or path.name == "commands.py"
                 assert fine, f"{path.name} imports {node.module}"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from accbo.conformance import check, factors, rows
-from accbo.conformance.cases import norms
 from accbo.conformance.check import check_one, select
-from accbo.conformance.method_groups import other_methods
-from accbo.conformance.observe import Runner
-from accbo.conformance.report import FAIL, PASS, SKIP
-from accbo.conformance.vector import SET, Vector, load
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.vectors.method_groups import other_methods
+from accbo.conformance.vectors.vector import SET, Vector, load
+from accbo.conformance.verdict.report import FAIL, PASS, SKIP
+from accbo.rounding import norms
 
 Bound = Callable[[np.ndarray], np.ndarray]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from accbo.conformance.check import select
-from accbo.conformance.judge import judge
 from accbo.conformance.methods import METHODS
-from accbo.conformance.observe import Runner
-from accbo.conformance.vector import Vector
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.vectors.vector import Vector
+from accbo.conformance.verdict.judge import judge
 from tests.slips import NAMES, Hand
 from tests.support import evidence
 

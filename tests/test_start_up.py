@@ -123,5 +123,5 @@ def test_a_function_stands_before_the_module_of_its_name(code: str) -> None:
         "assert callable(accbo.run) and accbo.run.__module__ == 'accbo.run'\n"
         "from accbo.conformance.check import parametrize\n"
         "assert callable(accbo.conformance.check)\n"
-        "assert accbo.conformance.judge.__name__ == 'accbo.conformance.judge'\n"
+        "assert accbo.conformance.verdict.judge.__name__ == 'accbo.conformance.verdict.judge'\n"
     )

@@ -24,9 +24,9 @@ from accbo import (
 )
 from accbo._arrays import map_arrays, row
 from accbo.algorithms.stocbio import batch_steps
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.hypergradient import neumann_chained, neumann_gradient
 from accbo.problems import LowerNoise, UpperNoise, quadratic
+from accbo.problems.wrapped import ScaledUpper
 from accbo.spider import batch_mean
 from tests.support import (
     SKEWED,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from accbo.conformance.check import check_one, select
-from accbo.conformance.observe import Runner
-from accbo.conformance.report import FAIL, PASS
-from accbo.conformance.target import TargetError, load_target, space_of
+from accbo.conformance.running.observe import Runner
+from accbo.conformance.running.target import TargetError, load_target, space_of
+from accbo.conformance.verdict.report import FAIL, PASS
 from theory_checks.harness import Settings, spaces
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ import pytest
 
 from accbo import Calls, Tape, checkpoint, count_calls, run
 from accbo._arrays import named_leaves
-from accbo.conformance.target import load_target
+from accbo.conformance.running.target import load_target
 from accbo.problems import UpperNoise, quadratic
 from tests.backends import Backend
 from tests.support import Case, X, Y, batch, bits, problem

@@ -11,6 +11,7 @@ import pytest
 from theory_checks import __main__ as command
 from theory_checks import noise_floor
 from theory_checks.harness import Settings
+from theory_checks.options import chosen_checks
 
 OWN = """
 import numpy as np
@@ -44,6 +45,21 @@ def longer(algorithm):  # a fault: every step is one part in a thousand too long
 
 def right(algorithm):
     return algorithm
+
+def rival(constants, steps):
+    return schedules.slip(constants, steps=steps)
+
+def short(constants, steps):
+    return schedules.accbo(constants, epsilon=0.3)
+
+def laplace(u):  # an inverse distribution function, of variance 1
+    return np.sign(u - 0.5) * -np.log(2 * np.minimum(u, 1 - u)) / 2**0.5
+
+def wide(u):
+    return 2 * laplace(u)
+
+def one(u):
+    return u[:1]
 """
 SHORT = ["--check", "noise_floor", "--window", "6", "9", "--jobs", "1", "-v"]
 
@@ -77,6 +93,9 @@ def test_another_law_of_noise(capsys: Any) -> None:
         (["--noise", "gaussian"], "unknown law of noise 'gaussian'"),
         (["--noise", "two_point:2"], "P in (0, 1)"),
         (["--noise", "normal:0.1"], "P in (0, 1)"),
+        (["--noise", "{own}:wide"], "mean 0 and variance 1, that of wide has "),
+        (["--noise", "{own}:one"], "one must map an array of shape (262144,) to finite real"),
+        (["--noise", "{own}:broken"], "broken raised TypeError: broken() missing 1 required"),
         (["--schedule", "nowhere:f"], "there is no module nowhere"),
         (["--schedule", "{own}:sam"], "did you mean same?"),
         (["--schedule", "{own}:no_schedule"], "returned a int; expected an accbo.schedules.Sch"),
@@ -93,9 +112,33 @@ def test_bad_variations_exit_2(own: str, arguments: list[str], message: str, cap
 def test_a_check_that_does_not_allow_it_says_so(own: str, capsys: Any) -> None:
     assert command.main(["--check", "neumann_bias", "--schedule", f"{own}:same"]) == 2
     assert (
-        "neumann_bias does not allow --schedule; allowed for: noise_floor, rate"
+        "neumann_bias does not allow --schedule; allowed for: own_path, noise_floor, rate"
         in capsys.readouterr().err
     )
+
+
+def test_a_law_of_noise_is_a_function(own: str, capsys: Any) -> None:
+    law = f"{own}:laplace"
+    assert command.main([*SHORT, "--noise", law]) == 0
+    assert "exponent, AccBO, laplace" in capsys.readouterr().out
+    for check in ("momentum_variance", "own_path"):
+        options = ["--check", check, "--noise", law, "--jobs", "1"]
+        assert command.main(options) == 0
+        assert command.main([*options, "--fault", "correction without β"]) == 1
+
+
+def test_steps_on_a_schedule_of_ones_own(own: str, capsys: Any) -> None:
+    options = ["--check", "own_path", "--jobs", "1", "--schedule"]
+    assert command.main([*options, f"{own}:short"]) == 0
+    assert command.main([*options, f"{own}:short", "--fault", "γ as 1−γ"]) == 1
+    assert command.main([*options, f"{own}:rival"]) == 2
+    assert "own_path: its law is AccBO's, and" in capsys.readouterr().err
+
+
+def test_a_check_that_a_schedule_is_not_for_is_left_out_aloud(own: str, capsys: Any) -> None:
+    settings = Settings(schedule=f"{own}:rival")
+    assert [check.NAME for check in chosen_checks(None, settings)] == ["noise_floor", "rate"]
+    assert "own_path is left out: its law is AccBO's" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

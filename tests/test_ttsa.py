@@ -12,9 +12,9 @@ import pytest
 
 from accbo import TTSA, NonFiniteError, Tape, TTSASample, TTSAState, run
 from accbo._arrays import row
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.hypergradient import NEUMANN, hypergradient, implicit_gradient, neumann_gradient
 from accbo.problems import LowerNoise, UpperNoise, quadratic
+from accbo.problems.wrapped import ScaledUpper
 from tests.support import SKEWED, U64, Case, X, Y, bits, condition, fields, problem, stored
 from tests.test_step import Explicit, at, estimate
 

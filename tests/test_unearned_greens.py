@@ -17,9 +17,10 @@ from accbo import _limits, audit, cli
 from accbo._exit import Answer, SteadyStream, finish
 from accbo._limits import TooLong
 from accbo.auditing import AuditError
-from accbo.conformance import ConformanceError, check, from_function, judge, parametrize
+from accbo.conformance import ConformanceError, check, from_function, parametrize
 from accbo.conformance.check import COMPARED
-from accbo.conformance.report import ERROR, PASS
+from accbo.conformance.verdict import judge
+from accbo.conformance.verdict.report import ERROR, PASS
 from tests import misbehaving
 from tests.misbehaving import DEED, DEEDS, PLACE, RUBBISH
 from tests.support import press_ctrl_c

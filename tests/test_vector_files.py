@@ -19,17 +19,13 @@ import numpy as np
 import pytest
 
 from accbo import cli
-from accbo.conformance import files
-from accbo.conformance.build import FOLDER, _compare, generate, units
-from accbo.conformance.files import (
-    VectorError,
-    observations,
-    read_results,
-    read_vectors,
-)
-from accbo.conformance.lint import lint
-from accbo.conformance.records import SCHEMAS, schema
-from accbo.conformance.vector import FIELDS, SET, Vector, folder_of, load
+from accbo.conformance.running.results import observations, read_results
+from accbo.conformance.vectors.build import FOLDER, _compare, generate, units
+from accbo.conformance.vectors.files import read_vectors
+from accbo.conformance.vectors.lint import lint
+from accbo.conformance.vectors.reading import LARGEST_FILE, VectorError
+from accbo.conformance.vectors.records import SCHEMAS, schema
+from accbo.conformance.vectors.vector import FIELDS, SET, Vector, folder_of, load
 
 KNOWN = json.loads((FOLDER / "known-answer.json").read_text(encoding="utf-8"))
 Change = Callable[[dict[str, Any]], Any]
@@ -247,7 +243,7 @@ def test_bytes_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
 def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     with path.open("wb") as file:
-        file.truncate(files.LARGEST_FILE + 1)  # a hole: no bytes on disk
+        file.truncate(LARGEST_FILE + 1)  # a hole: no bytes on disk
     assert "is larger than 64 MB" in message(read_vectors, path)
 
 
@@ -499,7 +495,7 @@ STOPPED = """
 import os, signal, sys
 from accbo import cli
 from accbo._pieces.kept import Kept
-from accbo.conformance import build
+from accbo.conformance.vectors import build
 
 chosen, save, count = dict(list(build.units().items())[:4]), Kept.save, [0]
 build.units = lambda: chosen

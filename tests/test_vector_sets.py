@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accbo.conformance.vector import METHODS, SET, Vector, encode, encode_problem, load
+from accbo.conformance.vectors.vector import METHODS, SET, Vector, encode, encode_problem, load
 
 TABLE = json.loads(Path(__file__).with_name("vector_sets.json").read_text(encoding="utf-8"))
 ORIGIN = ("state", "x", "y", "start", "start_samples")

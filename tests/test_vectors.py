@@ -15,14 +15,14 @@ import pytest
 
 from accbo import cli
 from accbo._arrays import to_host
-from accbo.conformance.build import FOLDER, _differing, documents, make_unit, text, units
-from accbo.conformance.cases import norms
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.files import read_vectors
-from accbo.conformance.generate import exact, make, run
-from accbo.conformance.groups import groups
-from accbo.conformance.known import known_answers
-from accbo.conformance.vector import FIELDS, SET, Vector, encode, load, read, set_files
+from accbo.conformance.vectors.build import FOLDER, _differing, documents, make_unit, text, units
+from accbo.conformance.vectors.files import read_vectors
+from accbo.conformance.vectors.generate import exact, make, run
+from accbo.conformance.vectors.groups import groups
+from accbo.conformance.vectors.known import known_answers
+from accbo.conformance.vectors.vector import FIELDS, SET, Vector, encode, load, read, set_files
+from accbo.rounding import norms
 from tests.backends import Backend
 
 # eager JAX compiles every operation for every shape and takes a minute for all of them, and a long
@@ -122,7 +122,7 @@ def test_known_answers() -> None:
 
 
 def test_a_wrong_hand_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from accbo.conformance import build
+    from accbo.conformance.vectors import build
 
     known = known_answers()[0]
     known.hand[0]["x"][0] += 2.0**-40  # type: ignore[index]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from accbo.cli import main
-from accbo.conformance.digits import written_with
-from accbo.conformance.vector import SET, load
+from accbo.conformance.running.digits import written_with
+from accbo.conformance.vectors.vector import SET, load
 
 Write = Callable[[float], float]
 

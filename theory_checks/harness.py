@@ -22,8 +22,9 @@ from accbo._exit import OURS, steady_streams
 from accbo._foreign import ForeignError, foreign
 from accbo._pieces.files import write
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import load_target, source_of, space_of
+from accbo.conformance.running.target import load_target, source_of, space_of
 
+from .noise import own_law
 from .panels import Panel
 from .statistics import Finding, diverged
 
@@ -64,7 +65,7 @@ class Settings:
 
     def targets(self) -> list[str]:
         """The user's own code that was asked for, ``module:function`` each."""
-        asked = (self.fault, self.schedule, self.problem)
+        asked = (self.fault, self.schedule, self.problem, own_law(self.noise))
         return [target for target in asked if target is not None and ":" in target]
 
     def apply_fault(self, algorithm: AccBO) -> Any:

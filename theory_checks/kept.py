@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from accbo._pieces import kept
-from accbo._pieces.kept import cache_folder
+from accbo._pieces.files import cache_folder
 
 from .harness import Outcome
 

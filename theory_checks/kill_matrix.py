@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from accbo import AccBO, Tape
-from accbo.conformance.cases import Case
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.relations import RELATIONS
-from accbo.conformance.wrappers import ScaledUpper
 from accbo.problems import LowerNoise, UpperNoise, finite_sum, nonquadratic
+from accbo.problems.wrapped import ScaledUpper
+from accbo.relations.case import Case
+from accbo.relations.relations import RELATIONS
 
 from .harness import DIVERGED, Outcome, Piece, Settings, fault_named
 from .registry import CHECKS
@@ -263,7 +263,7 @@ def _conforms(build: Callable[[AccBO], Any]) -> bool:
 def implementation(build: Callable[[AccBO], Any]) -> Any:
     """The algorithm that ``build`` makes of the declared one, behind the oracle's adapter."""
     from accbo.conformance.mistakes.changes import resume, timed
-    from accbo.conformance.vector import FIELDS
+    from accbo.conformance.vectors.vector import FIELDS
 
     class Implementation:
         batched = True

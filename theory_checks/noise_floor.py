@@ -41,6 +41,7 @@ from scipy.stats import norm as normal
 
 from accbo import Tape, move, run, schedules
 from accbo._arrays import asarray, norm, to_host
+from accbo._law import Law
 from accbo.conformance.faults import FAULTS
 from accbo.problem import Constants
 from accbo.problems import LowerNoise, UpperNoise, quadratic, relaxed_smooth
@@ -48,6 +49,7 @@ from accbo.schedules import Schedule
 
 from .backends import like
 from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from .noise import chosen_law
 from .own import own_problem, own_schedule
 from .panels import Curve, Panel
 from .starts import directions, stationary_point
@@ -127,7 +129,7 @@ def _randomised(constants: Constants, *, steps: int) -> Schedule[Any]:
 class Variant(NamedTuple):
     """One curve: which problem, noise, schedule and rival, and what it is judged by."""
 
-    law: str = "two_point"
+    law: Law = "two_point"
     problem: str = "quadratic"
     predicted: float | None = -1 / 3
     falls: bool | None = True  # the exponent is below the number between; None: shown
@@ -170,11 +172,10 @@ def variants(settings: Settings) -> dict[str, Variant]:
     if settings.problem is not None:
         return {"AccBO, own problem": Variant("", "own", user=True)}
     chosen = VARIANTS
-    if settings.noise is not None:
-        law, *_ = settings.noise.split(":")
+    if asked := chosen_law(settings.noise):
         chosen = {
-            f"AccBO, {law}": Variant(law, user=True),
-            f"AccBO, cosh, {law}": Variant(law, "cosh", user=True),
+            f"AccBO, {asked.name}": Variant(asked.law, user=True),
+            f"AccBO, cosh, {asked.name}": Variant(asked.law, "cosh", user=True),
         }
     own = ("fault", "schedule", "dimension", "skew", "window")
     if all(getattr(settings, name) is None for name in own):
@@ -240,7 +241,7 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
 
 @functools.lru_cache(maxsize=32)
 def _problem(
-    kind: str, dimension: int, law: str, skew: float, noise: float, coupling: float
+    kind: str, dimension: int, law: Law, skew: float, noise: float, coupling: float
 ) -> Any:
     make: Any = quadratic if kind == "quadratic" else relaxed_smooth
     return make(
@@ -258,8 +259,9 @@ def problem_of(variant: Variant, settings: Settings) -> Any:
     if variant.problem == "own":
         return own_problem(str(settings.problem))
     law, skew = variant.law, SKEW if settings.skew is None else settings.skew
-    if settings.noise is not None and ":" in settings.noise:
-        skew = float(settings.noise.split(":")[1])
+    asked = chosen_law(settings.noise)
+    if asked is not None and asked.probability is not None:
+        skew = asked.probability
     if law == "sign":
         law, skew = "two_point", 0.5
     dimension = DIMENSION if settings.dimension is None else settings.dimension

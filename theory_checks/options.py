@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from accbo._options import Parser, seconds
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import load_target
+from accbo.conformance.running.target import load_target
 
 from . import backends
 from .harness import Settings
+from .noise import LAWS, NoiseError, chosen_law
 from .registry import CHECKS
 
-LAWS = ("normal", "two_point", "sign")
 VARIED = ("schedule", "noise", "problem", "dimension", "skew", "window")
 
 
@@ -66,7 +67,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
     _outputs(made.add_argument_group("what is written"))
     _modes(made.add_argument_group("operating characteristics").add_mutually_exclusive_group())
     _scale(made.add_argument_group("long runs"))
-    _instances(made.add_argument_group("your own instance of rate and noise_floor"))
+    _instances(made.add_argument_group("your own instance of the checks that allow it"))
 
 
 def _outputs(group: Any) -> None:
@@ -144,7 +145,10 @@ def _instances(group: Any) -> None:
         help="(constants, steps) -> accbo.schedules.Schedule, in place of AccBO's",
     )
     group.add_argument(
-        "--noise", metavar="LAW[:P]", help=f"one of {', '.join(LAWS)}; P is that of two_point"
+        "--noise",
+        metavar="LAW[:P]",
+        help=f"one of {', '.join(LAWS)}, P being that of two_point; or MODULE:FUNCTION, from "
+        "uniform numbers to noise of mean 0 and variance 1",
     )
     group.add_argument(
         "--problem",
@@ -157,15 +161,28 @@ def chosen_checks(names: Sequence[str] | None, settings: Settings) -> list[Any]:
     """The checks asked for; under a variation those that allow it."""
     wanted = {name for name in VARIED if getattr(settings, name) is not None}
     if names is None:
-        return [check for check in CHECKS.values() if wanted <= set(check.VARIATIONS)]
+        able = [check for check in CHECKS.values() if wanted <= set(check.VARIATIONS)]
+        for check, why in [(each, refusal(each, settings)) for each in able]:
+            if why is not None:
+                print(f"{check.NAME} is left out: {why}", file=sys.stderr)
+                able.remove(check)
+        return able
     chosen = [CHECKS[_known(name, "check", CHECKS)] for name in dict.fromkeys(names)]
     for check in chosen:
         if refused := sorted(wanted - set(check.VARIATIONS)):
-            able = [each.NAME for each in CHECKS.values() if wanted <= set(each.VARIATIONS)]
+            names = [each.NAME for each in CHECKS.values() if wanted <= set(each.VARIATIONS)]
             raise UsageError(
-                f"{check.NAME} does not allow --{refused[0]}; allowed for: {', '.join(able)}"
+                f"{check.NAME} does not allow --{refused[0]}; allowed for: {', '.join(names)}"
             )
+        if why := refusal(check, settings):
+            raise UsageError(f"{check.NAME}: {why}")
     return chosen
+
+
+def refusal(check: Any, settings: Settings) -> str | None:
+    """Why the check cannot be about what the user put in, or ``None``."""
+    refuse = getattr(check, "refusal", None)
+    return None if refuse is None else refuse(settings)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -178,7 +195,10 @@ def settings_of(options: argparse.Namespace) -> Settings:
         raise UsageError(f"--skew must lie in (0, 1), got {options.skew:g}")
     if options.window and not 4 <= options.window[0] < options.window[1] <= 20:
         raise UsageError(f"--window needs 4 <= LO < HI <= 20, got {options.window}")
-    _check_noise(options.noise)
+    try:
+        chosen_law(options.noise)
+    except NoiseError as error:
+        raise UsageError(f"--noise {options.noise}: {error}") from None
     own = options.fault if ":" in (options.fault or "") else None
     for target in filter(None, (options.schedule, options.problem, own)):
         load_target(target)  # fails here, not in every worker
@@ -198,19 +218,6 @@ def settings_of(options: argparse.Namespace) -> Settings:
         problem=options.problem,
         records=options.records,
     )
-
-
-def _check_noise(noise: str | None) -> None:
-    if noise is None:
-        return
-    law, _, parameter = noise.partition(":")
-    _known(law, "law of noise", LAWS)
-    try:
-        fits = not parameter or (law == "two_point" and 0 < float(parameter) < 1)
-    except ValueError:
-        fits = False
-    if not fits:
-        raise UsageError(f"--noise {noise}: expected LAW, or two_point:P with P in (0, 1)")
 
 
 def _known(name: str, kind: str, known: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from accbo._blame import described
 from accbo._foreign import ForeignError, foreign, read
-from accbo.conformance.target import TargetError, load_target, space_of
+from accbo.conformance.running.target import TargetError, load_target, space_of
 from accbo.problem import Constants
 from accbo.schedules import Schedule
 

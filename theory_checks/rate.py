@@ -51,12 +51,13 @@ from scipy.stats import norm as normal
 
 from accbo import AccBO, Tape
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.target import TargetError
+from accbo.conformance.running.target import TargetError
 from accbo.schedules import Schedule
 from accbo.schedules import accbo as accbo_schedule
 from accbo.upper import gradient_step
 
 from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
+from .noise import chosen_law
 from .own import own_problem, own_schedule
 from .panels import Curve, Panel
 from .rate_reasons import (
@@ -275,13 +276,13 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
 
 def _noise(settings: Settings, arm: Arm | None = None, lower: float = LOWER) -> Noise:
     """The law that the arm or the user asks for, or the plateau's own."""
-    law, _, skew = (settings.noise or "").partition(":")
-    noise = Noise(lower=lower)
+    asked, noise = chosen_law(settings.noise), Noise(lower=lower)
     if arm is not None and arm.law is not None:
         return noise._replace(law=arm.law)
-    if law:
-        noise = noise._replace(law=law)
-    return noise._replace(probability=float(skew)) if skew else noise
+    if asked is None:
+        return noise
+    noise = noise._replace(law=asked.law)
+    return noise if asked.probability is None else noise._replace(probability=asked.probability)
 
 
 def _schedule(arm: Arm, problem: Any) -> Schedule[Any]:

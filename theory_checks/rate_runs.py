@@ -11,6 +11,7 @@ import numpy as np
 
 from accbo import Tape, move, run
 from accbo._arrays import asarray, norm, to_host
+from accbo._law import Law
 from accbo.problems import LowerNoise, Plateau, WaveNoise, plateau
 from accbo.schedules import Factors, Schedule, accbo
 
@@ -31,14 +32,14 @@ GROUPS = 16  # of the jackknife
 class Noise(NamedTuple):
     """The law of the plateau's noise, and the size of the additive noise below."""
 
-    law: str = LAW
+    law: Law = LAW
     probability: float = SKEW
     lower: float = LOWER
 
 
 def instance(epsilon: float, noise: Noise = Noise()) -> Plateau:
     """The plateau of SPEC 4.4b: d = 2, H = diag(1, 2), no noise in the Hessian."""
-    below = noise.law if noise.law in ("normal", "two_point") else "two_point"
+    below = "two_point" if noise.law == "sign" else noise.law
     probability = noise.probability if noise.law == "two_point" else 0.5  # a sign is fair
     return plateau(
         epsilon,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from accbo.conformance.target import TargetError
+from accbo.conformance.running.target import TargetError
 from accbo.sampling import random_matrix
 
 

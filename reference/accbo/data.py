@@ -219,7 +219,7 @@ def folder() -> Path:
     """Where the package files are kept."""
     if own := os.environ.get("ACCBO_DATA"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "accbo" / "data"
+    return files.cache_folder("data")
 
 
 def check_name(name: str) -> str:

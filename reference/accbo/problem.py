@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from accbo._arrays import Array
+from accbo._law import Law
 
 Sample = Mapping[str, Array] | None
-LAWS = ("normal", "two_point", "sign", "index")
 
 
 class Noise(NamedTuple):
@@ -22,10 +22,12 @@ class Noise(NamedTuple):
 
     ``law`` is one of ``normal`` (standard), ``two_point`` (mean 0, variance 1, the positive
     value with probability ``parameter``, skewed unless that is ½), ``sign`` (±1, fair) and
-    ``index`` (integers below ``parameter``, uniform). ``shape`` is the trailing shape.
+    ``index`` (integers below ``parameter``, uniform); or a function of one's own, which maps
+    uniform numbers from (0, 1) to noise of mean 0 and variance 1, entry by entry, as the inverse
+    of a distribution function does. ``shape`` is the trailing shape.
     """
 
-    law: str
+    law: Law
     shape: tuple[int, ...]
     parameter: float | None = None
 

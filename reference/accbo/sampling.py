@@ -27,10 +27,12 @@ from accbo._arrays import (
     named_leaves,
     namespace,
 )
-from accbo.problem import LAWS, Noise, NoiseFields
+from accbo._law import LAWS, evaluate
+from accbo.problem import Noise, NoiseFields
 
 _STREAMS = {"normal": 0, "uniform": 1, "sign": 2}  # part of a generator's key: never renumber
 _STREAM_OF = {"normal": "normal", "two_point": "uniform", "index": "uniform", "sign": "sign"}
+_LEAST_UNIFORM = 2.0**-54  # an inverse distribution function may be infinite at 0
 NO_NOISE = Noise("normal", (0,))  # a part without fields still has to show its rows
 
 
@@ -369,6 +371,9 @@ def non_finite(sample: Any) -> str | None:
 
 
 def _transform(noise: Noise, values: np.ndarray) -> np.ndarray:
+    if callable(noise.law):
+        own: np.ndarray = evaluate(noise.law, np.maximum(values, _LEAST_UNIFORM), "noise")
+        return own
     if noise.law == "normal":
         return values
     if noise.law == "sign":
@@ -382,6 +387,8 @@ def _transform(noise: Noise, values: np.ndarray) -> np.ndarray:
 
 def _stream_of(draw: Draw) -> str:
     law = draw.noise.law
+    if callable(law):
+        return "uniform"
     if law not in LAWS:
         raise ValueError(f"unknown law {law!r} of noise; known are {', '.join(LAWS)}")
     return _STREAM_OF[law]

@@ -145,7 +145,7 @@ def run(
     backend: str = "numpy",
     schedule: Variation | None = None,
     problem: Variation | None = None,
-    noise: str | None = None,
+    noise: Variation | None = None,
     fault: Variation | None = None,
     dimension: int | None = None,
     skew: float | None = None,
@@ -156,11 +156,14 @@ def run(
 
     The options are those of ``accbo theory --help``, where each says which checks take it.
     ``schedule(constants, steps)``, ``problem()`` or ``problem(epsilon)`` and ``fault(algorithm)``
-    are functions, or ``"module:function"``, which ``jobs`` other processes can load too.
+    are functions, or ``"module:function"``, which ``jobs`` other processes can load too;
+    ``noise`` is a law by name, or such a function of an array of uniform numbers in (0, 1) that
+    returns noise of its shape with mean 0 and variance 1, as the inverse of a distribution function
+    does.
 
     Raises ``ValueError`` for what the command would refuse, with the same sentence.
     """
-    functions = {"schedule": schedule, "problem": problem, "fault": fault}
+    functions = {"schedule": schedule, "problem": problem, "fault": fault, "noise": noise}
     if jobs != 1 and any(callable(given) for given in functions.values()):
         raise ValueError('with jobs above 1 a function is given by its name, "module:function"')
     options, sweep = _theory("options"), _theory("sweep")
@@ -169,7 +172,7 @@ def run(
     numbers = {"seed": seed, "dimension": dimension, "skew": skew, "window": window}
     with contextlib.ExitStack() as stack:
         names = {name: stack.enter_context(_named(given)) for name, given in functions.items()}
-        vars(chosen).update(names, profile=profile, backend=backend, noise=noise, **numbers)
+        vars(chosen).update(names, profile=profile, backend=backend, **numbers)
         try:
             settings = options.settings_of(chosen)
             (found,) = options.chosen_checks([check], settings)

@@ -11,7 +11,7 @@ import numpy as np
 import accbo
 from accbo import AccBO, Tape, problems, schedules
 from accbo.conformance import check
-from accbo.conformance.report import Report
+from accbo.conformance.verdict.report import Report
 from accbo.problems import LowerNoise, UpperNoise
 from accbo.schedules import Schedule
 

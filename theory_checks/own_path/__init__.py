@@ -8,7 +8,8 @@ Claim       m_t = h_t(z_t) + β(m_{t−1} − h_t(z_{t−1})) with both values o
 Regime      AccBO as it runs, every order, option and sampling of the series, on six problems with
             noise in every part and after a warm start, at the schedules' β over at least
             5/(1 − β) iterations and 210 of them. E h without noise, Q to 40, q of the randomised
-            series enumerated; Φ at η = 1e-4 of its radius.
+            series enumerated; Φ at η = 1e-4 of its radius. Under --schedule its AccBO in place of
+            these, under --noise its law in every problem, and the steps alone.
 Statistic   the largest deviation over all iterations and replicates, h made again from dense
             matrices and from samples that the check draws itself. Of the sampler, which these
             identities cannot see: Σ⟨e_{t−1}, ζ_t⟩, Σζ_t and Σ⟨ζ_{t−1}, ζ_t⟩, each over the root of
@@ -21,15 +22,18 @@ Rule        rounding, derived; for ΔΦ the inequality from both sides; z tests 
 from __future__ import annotations
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from accbo import Tape, schedules
+from accbo import AccBO, Tape, schedules
+from accbo.schedules import Schedule
 
 from ..harness import Outcome, Piece, Settings, save_records
+from ..own import own_schedule
 from ..own_path import instances
 from ..own_path.bias import hypergradient_error
 from ..own_path.decay import decay
@@ -97,7 +101,7 @@ KILLS = (
     "silent float32",
 )
 DESIGNATED = "correction without β"
-VARIATIONS = ()
+VARIATIONS = ("schedule", "noise")
 
 EXPONENTS = {"quick": (8, 9, 10, 11), "full": instances.SCHEDULED}  # log2 T, for β
 PATH_REPLICATES, WARM_START = 2, 3
@@ -109,13 +113,21 @@ SAMPLED_STEPS, SAMPLED_DECAY = 400, 0.95
 SMALL, SHORT = 1e-4, 60  # η over the radius, and the iterations that Φ is followed
 LAG = 11.0  # standard errors of the lag-one sum where every 10th sample is repeated
 SKELETONS = ("quadratic", "cosh")
+OWN_BUDGET, OWN_LONGEST = 2048, 4000  # T that a user's schedule is for, and what is run at most
 BUDGET = 512  # T of the schedule that the theorem's terms are shown on
 
 Outcomes = dict[tuple[Any, ...], Outcome]
 
 
 def pieces(settings: Settings) -> list[Piece]:
-    """A path for every combination, the sums for every sampling, the rest once."""
+    """A path for every combination, the sums for every sampling, the rest once.
+
+    Of a user's schedule a path for every problem; under a variation the paths alone.
+    """
+    if settings.schedule is not None:
+        return [Piece(NAME, ("own", name), 0.5) for name in instances.problems()]
+    if settings.noise is not None:
+        return [Piece(NAME, ("path", *each), 1e-3 * each.steps) for each in _combinations(settings)]
     keys: list[tuple[tuple[Any, ...], float]] = [
         *((("path", *where), 1e-3 * where.steps) for where in _combinations(settings)),
         *((("sampler", sampling), 0.4) for sampling in instances.SAMPLINGS),
@@ -125,6 +137,17 @@ def pieces(settings: Settings) -> list[Piece]:
         *((("skeleton", name), 0.2) for name in SKELETONS),
     ]
     return [Piece(NAME, key, cost) for key, cost in keys]
+
+
+def refusal(settings: Settings) -> str | None:
+    """Why not under the user's schedule: the steps of another algorithm are not SPEC 2's."""
+    if settings.schedule is None:
+        return None
+    problem = next(iter(instances.problems().values()))
+    algorithm = own_schedule(settings.schedule, problem.constants, OWN_BUDGET).algorithm
+    if isinstance(algorithm, AccBO):
+        return None
+    return f"its law is AccBO's, and {settings.schedule} returns a {type(algorithm).__name__}"
 
 
 def _combinations(settings: Settings) -> list[Combination]:
@@ -157,24 +180,27 @@ def judge_piece(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
 
 def panels(settings: Settings, outcomes: Outcomes, findings: Sequence[Finding]) -> list[Panel]:
     """Deviations of m and y along the paths, and the theorem's terms."""
-    shares = [outcomes["path", *where]["share of m"] for where in _combinations(settings)]
+    shares = [each["share of m"] for each in outcomes.values() if "share of m" in each]
     starts, largest = _in_windows(shares)
+    first = Panel(
+        "Deviation of m from its recursion",
+        f"The largest over {len(shares)} paths and their replicates, as a share of what "
+        "rounding allows: far below 1 and not growing. A fault that acts in one iteration "
+        "stands out at 1e8 and more.",
+        "t",
+        "share of the allowance",
+        [
+            Curve("largest deviation", starts, largest, joined=True),
+            Curve("what is allowed", starts[[0, -1]], [1.0, 1.0], predicted=True),
+        ],
+        log_y=True,
+    )
+    if ("skeleton", SKELETONS[0]) not in outcomes:
+        return [first]
     terms = [_terms(outcomes["skeleton", name]) for name in SKELETONS]
     labels = ("mean ‖∇Φ‖(1 − ½K1η)", "progress of Φ", "2 mean ‖m − ∇Φ‖", "½K0η")
     return [
-        Panel(
-            "Deviation of m from its recursion",
-            f"The largest over {len(shares)} paths and their replicates, as a share of what "
-            "rounding allows: far below 1 and not growing. A fault that acts in one iteration "
-            "stands out at 1e8 and more.",
-            "t",
-            "share of the allowance",
-            [
-                Curve("largest deviation", starts, largest, joined=True),
-                Curve("what is allowed", starts[[0, -1]], [1.0, 1.0], predicted=True),
-            ],
-            log_y=True,
-        ),
+        first,
         Panel(
             "The theorem's terms on AccBO's schedule",
             f"For {' and '.join(SKELETONS)}: what is bounded (first) and the three terms that "
@@ -214,11 +240,37 @@ def power(settings: Settings, findings: Sequence[Finding]) -> float:
 
 def _measure_path(settings: Settings, *where: Any) -> Outcome:
     combination = Combination(*where)
-    problem = instances.problems()[combination.problem]
+    problem = instances.problems(noise=settings.noise)[combination.problem]
     algorithm = instances.algorithm(problem, combination, upper_step_size=1 - combination.momentum)
-    seed, steps = _seed(settings, *where), combination.steps
-    start, tape = starting_points(problem, PATH_REPLICATES, seed), Tape(seed)
-    path, samples = trace(settings, problem, algorithm, start, tape, steps, warm_start=WARM_START)
+    epsilon = math.sqrt(1 - combination.momentum)
+    schedule = Schedule(epsilon, algorithm, combination.steps, WARM_START, 1, 1.0)
+    return _identities(settings, problem, schedule, _seed(settings, *where))
+
+
+def _measure_own(settings: Settings, name: str) -> Outcome:
+    """The path of the user's schedule on one of the problems."""
+    problem = instances.problems(noise=settings.noise)[name]
+    schedule = own_schedule(str(settings.schedule), problem.constants, OWN_BUDGET)
+    memory = math.ceil(5 / (1 - schedule.algorithm.momentum))
+    steps = min(max(instances.LEAST, memory), OWN_LONGEST)
+    schedule = dataclasses.replace(schedule, steps=steps)
+    return _identities(settings, problem, schedule, _seed(settings, "own", name))
+
+
+def _identities(settings: Settings, problem: Any, schedule: Schedule[AccBO], seed: int) -> Outcome:
+    """The worst deviation of m, of (y, ŷ) and of x on one path."""
+    algorithm, tape = schedule.algorithm, Tape(seed, lower_scale=schedule.lower_scale)
+    start = starting_points(problem, PATH_REPLICATES, seed)
+    path, samples = trace(
+        settings,
+        problem,
+        algorithm,
+        start,
+        tape,
+        schedule.steps,
+        schedule.first,
+        schedule.warm_start,
+    )
     momentum = recursion(problem, algorithm, path, values_on(problem, algorithm, path, samples))
     below = lower_steps(problem, algorithm, path, samples)
     return {
@@ -318,6 +370,7 @@ def _worst(deviation: Deviation) -> np.ndarray:
 
 _MEASURES: dict[str, Callable[..., Outcome]] = {
     "path": _measure_path,
+    "own": _measure_own,
     "sampler": _measure_sampler,
     "decay": _measure_decay,
     "bias": _measure_bias,
@@ -331,7 +384,14 @@ _MEASURES: dict[str, Callable[..., Outcome]] = {
 
 def _judge_path(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
     where = Combination(*key)
-    label = f"{where.label}, 2^{where.exponent}"
+    return _judge_identities(f"{where.label}, 2^{where.exponent}", outcome)
+
+
+def _judge_own(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
+    return _judge_identities(f"own schedule, {key[0]}", outcome)
+
+
+def _judge_identities(label: str, outcome: Outcome) -> list[Finding]:
     return [
         _rounding(f"m − recursion, {label}", outcome["m"]),
         _rounding(f"(y, ŷ) − step, {label}", outcome["y"]),
@@ -384,6 +444,7 @@ def _rounding(quantity: str, found: np.ndarray) -> Finding:
 
 _JUDGES: dict[str, Callable[[tuple[Any, ...], Outcome], list[Finding]]] = {
     "path": _judge_path,
+    "own": _judge_own,
     "sampler": _judge_sampler,
     "decay": _judge_decay,
     "bias": _judge_bias,

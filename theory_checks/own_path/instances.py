@@ -17,6 +17,8 @@ from accbo.problems import (
     relaxed_smooth,
 )
 
+from ..noise import law_fields
+
 ORDERS = ("simultaneous", "sequential")
 OPTIONS = {"I": (None, 1), "II": (7, 3)}  # period and lower steps
 SAMPLINGS = ("chained", "independent", "randomised")
@@ -67,15 +69,20 @@ def combinations(exponents: tuple[int, ...]) -> list[Combination]:
 
 
 @functools.cache
-def problems(noisy: bool = True) -> dict[str, Any]:
-    """Noise in every part, normal or skewed; coupled levels; two of the g are not quadratic."""
+def problems(noisy: bool = True, noise: str | None = None) -> dict[str, Any]:
+    """Noise in every part, normal or skewed; coupled levels; two of the g are not quadratic.
+
+    ``noise`` is the law that is asked for in place of both.
+    """
     even: dict[str, Any] = {}
     skewed: dict[str, Any] = {}
     if noisy:
-        even["noise_upper"] = UpperNoise(0.5, 0.3, 0.4, 0.2)
-        even["noise_lower"] = LowerNoise(0.5, 0.3, 0.3)
-        skewed["noise_upper"] = UpperNoise(0.5, 0.3, 0.4, 0.2, "two_point", 0.1)
-        skewed["noise_lower"] = LowerNoise(0.5, 0.3, 0.3, "two_point", 0.1)
+        asked = law_fields(noise)
+        skew = asked or {"law": "two_point", "probability": 0.1}
+        even["noise_upper"] = UpperNoise(0.5, 0.3, 0.4, 0.2, **asked)
+        even["noise_lower"] = LowerNoise(0.5, 0.3, 0.3, **asked)
+        skewed["noise_upper"] = UpperNoise(0.5, 0.3, 0.4, 0.2, **skew)
+        skewed["noise_lower"] = LowerNoise(0.5, 0.3, 0.3, **skew)
     found: dict[str, Any] = {
         "quadratic": quadratic((1.0, 1.5, 2.0), 2, coupling=2.0, seed=1, **even),
         "quadratic, skewed": quadratic((0.6, 1.3), 4, coupling=1.0, seed=2, **skewed),

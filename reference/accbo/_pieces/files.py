@@ -54,6 +54,12 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         beside.unlink(missing_ok=True)
 
 
+def cache_folder(name: str) -> Path:
+    """A folder of that name in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "accbo" / name
+
+
 def sweep(folder: Path, name: str | None = None) -> None:
     """Delete what killed writers left in ``folder``, of the file ``name`` or of all.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,9 +168,3 @@ class Kept:
         """The key as it comes back: tuples are lists."""
         key: dict[str, Any] = json.loads(json.dumps({"accbo": accbo_version(), **work.key}))
         return key
-
-
-def cache_folder(name: str) -> Path:
-    """A folder of that name in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "accbo" / name

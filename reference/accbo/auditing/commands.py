@@ -16,9 +16,9 @@ from accbo._foreign import foreign, read
 from accbo._options import seconds
 from accbo.auditing.core import audit
 from accbo.auditing.report import Audit
-from accbo.conformance.namespaces import NAMESPACES, like
-from accbo.conformance.observe import TIME_LIMIT
-from accbo.conformance.target import TargetError, load_target, space_of
+from accbo.conformance.running.observe import TIME_LIMIT
+from accbo.conformance.running.target import TargetError, load_target, space_of
+from accbo.namespaces import NAMESPACES, like
 
 
 def fill(parser: argparse.ArgumentParser) -> None:

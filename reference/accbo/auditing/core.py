@@ -35,8 +35,8 @@ from accbo.auditing.report import Audit
 from accbo.auditing.smoothness import bounded_gradient, relaxed_smoothness, smoothness
 from accbo.auditing.spectra import flat
 from accbo.auditing.starting import outside, theory, watch
-from accbo.conformance.namespaces import like as like_of
 from accbo.divergence import DivergenceWarning
+from accbo.namespaces import like as like_of
 from accbo.problem import BilevelProblem, Constants, constants_of
 from accbo.run import NonFiniteError, run
 from accbo.sampling import Tape, probe_normals

@@ -18,7 +18,8 @@ from accbo._arrays import (
 )
 from accbo._blame import described
 from accbo._foreign import ForeignError, LateError, foreign
-from accbo.problem import LAWS, BilevelProblem, Noise, NoiseFields
+from accbo._law import evaluate, expect_law
+from accbo.problem import BilevelProblem, Noise, NoiseFields
 from accbo.sampling import NO_NOISE, probe_normals
 
 Draws = Mapping[str, np.ndarray]  # fields of a sample, with the leading axes of the points
@@ -247,12 +248,15 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 def _noise(level: str, name: str, given: object) -> Noise:
     """A declared field; raises ``AuditError`` where it is none."""
-    if not isinstance(given, tuple) or len(given) not in (2, 3) or given[0] not in LAWS:
-        raise AuditError(
-            f"{level}_noise[{name!r}] must be accbo.Noise(law, shape[, parameter]) with a law of "
-            f"{', '.join(LAWS)}; got {given!r}"
-        )
-    return Noise(*given)
+    where = f"{level}_noise[{name!r}]"
+    if not isinstance(given, tuple) or len(given) not in (2, 3):
+        raise AuditError(f"{where} must be accbo.Noise(law, shape[, parameter]); got {given!r}")
+    noise = Noise(*given)
+    try:
+        expect_law(noise.law, f"{where}.law")
+    except ValueError as error:
+        raise AuditError(str(error)) from None
+    return noise
 
 
 def _rarest(noise: Noise) -> float:
@@ -271,6 +275,9 @@ def _latin(noise: Noise, count: int, normals: Normals) -> np.ndarray:
     slices = np.argsort(normals(shape), axis=0)  # a random permutation for every coordinate
     u = (slices + ndtr(normals(shape))) / count
     values: np.ndarray
+    if callable(noise.law):
+        values = evaluate(noise.law, u, "noise")
+        return values
     if noise.law == "normal":
         values = ndtri(u)
         return values

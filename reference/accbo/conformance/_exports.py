@@ -3,7 +3,8 @@
 from accbo.conformance.adapter import factors, from_function, rows
 from accbo.conformance.check import check, parametrize
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.report import Check, ConformanceError, Report
+from accbo.conformance.trees import from_tree
+from accbo.conformance.verdict.report import Check, ConformanceError, Report
 
 __all__ = [
     "FAULTS",
@@ -13,6 +14,7 @@ __all__ = [
     "check",
     "factors",
     "from_function",
+    "from_tree",
     "parametrize",
     "rows",
 ]

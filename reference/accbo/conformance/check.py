@@ -12,14 +12,22 @@ from tqdm import tqdm
 
 from accbo._foreign import read
 from accbo._limits import Limit, TooLong, at_most
-from accbo.conformance.judge import check as check_one
-from accbo.conformance.judge import judge
-from accbo.conformance.methods import declared
-from accbo.conformance.namespaces import like
-from accbo.conformance.observation import Observation, fits
-from accbo.conformance.observe import TIME_LIMIT, Runner
-from accbo.conformance.report import ERROR, FAIL, PASS, SKIP, Check, ConformanceError, Report
-from accbo.conformance.vector import ACCBO, SET, Vector, load
+from accbo.conformance.methods import ACCBO, declared
+from accbo.conformance.running.observation import Observation, fits
+from accbo.conformance.running.observe import TIME_LIMIT, Runner
+from accbo.conformance.vectors.vector import SET, Vector, load
+from accbo.conformance.verdict.judge import check as check_one
+from accbo.conformance.verdict.judge import judge
+from accbo.conformance.verdict.report import (
+    ERROR,
+    FAIL,
+    PASS,
+    SKIP,
+    Check,
+    ConformanceError,
+    Report,
+)
+from accbo.namespaces import like
 
 COMPARED = "something was compared"
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ from accbo._exit import COULD_NOT_RUN, OK, Answer
 from accbo._options import seconds
 from accbo.conformance import ci
 from accbo.conformance.check import check, namespace_of, select
-from accbo.conformance.explain import explain
-from accbo.conformance.methods import catalogue, declared, known
-from accbo.conformance.namespaces import NAMESPACES
-from accbo.conformance.observe import TIME_LIMIT, Runner
-from accbo.conformance.target import load_target, space_of
-from accbo.conformance.vector import ACCBO, SET
+from accbo.conformance.methods import ACCBO, catalogue, declared, known
+from accbo.conformance.running.observe import TIME_LIMIT, Runner
+from accbo.conformance.running.target import load_target, space_of
+from accbo.conformance.scaffold.adapters import LANGUAGES
+from accbo.conformance.scaffold.write import scaffold
 from accbo.conformance.vector_commands import add_algorithm, answer
+from accbo.conformance.vectors.vector import SET, Vector
+from accbo.conformance.verdict.explain import explain
+from accbo.namespaces import NAMESPACES
 
 
 def fill_conform(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +34,13 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
         "an implementation is a factory(problem, algorithm, state) that returns an object "
         "with step(sample) and state(); see accbo.conformance.adapter"
     )
-    _add_target(parser)
+    _add_target(parser, nargs="?")
+    parser.add_argument(
+        "--scaffold",
+        choices=tuple(LANGUAGES),
+        help="judge nothing: write an adapter to start from, of --algorithm, into the new file "
+        "TARGET (such as mine.py), or on standard output",
+    )
     parser.add_argument("--fast", action="store_true", help="a part of the cases, for CI")
     parser.add_argument("--cases", type=int, default=SET, metavar="N", help="an older case set")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
@@ -61,7 +70,7 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
 def fill_explain(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of ``accbo explain``."""
     parser.description = (
-        "All intermediates of one step: z, both gradients, the series' partial sums."
+        "All intermediates of one step, of any of the algorithms, beside what yours shows."
     )
     _add_target(parser)
     parser.add_argument("--check", metavar="NAME", help="a check or vector; default: a trajectory")
@@ -76,8 +85,8 @@ def fill_faults(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_faults)
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY")
+def _add_target(parser: argparse.ArgumentParser, **options: Any) -> None:
+    parser.add_argument("target", metavar="MODULE:FACTORY", help="or FILE.py:FACTORY", **options)
     add_algorithm(parser)
     parser.add_argument(
         "--namespace",
@@ -107,6 +116,12 @@ def _factory(options: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _conform(options: argparse.Namespace) -> Answer:
+    if options.scaffold is not None:
+        return Answer(
+            OK, *scaffold(options.scaffold, known(options.algorithm or ACCBO), options.target)
+        )
+    if options.target is None:
+        raise ValueError("say what to judge, MODULE:FACTORY; --scaffold gives a file to start from")
     expected = dict(_expectation(text) for text in options.expect)
     factory, namespace = _factory(options)
     report = check(
@@ -141,8 +156,8 @@ def _explain(options: argparse.Namespace) -> Answer:
     factory, namespace = _factory(options)
     method = declared(factory, options.algorithm)
     vectors = {vector.id: vector for vector in select(algorithm=method)}
-    default = "trajectory-nonquadratic-simultaneous/0" if method == ACCBO else next(iter(vectors))
-    name = (options.check or default).partition(":")[0]
+    runner = Runner(factory, namespace, options.time_limit)
+    name = (options.check or _usual(runner, vectors)).partition(":")[0]
     if name not in vectors:
         which = "" if method == ACCBO else f" --algorithm {method}"
         raise ValueError(f"there is no vector {name!r}; accbo vectors list{which} shows them")
@@ -150,8 +165,14 @@ def _explain(options: argparse.Namespace) -> Answer:
     step = options.step
     if step is None:
         step = max(1, vector.first_iteration)
-    text, trouble = explain(Runner(factory, namespace, options.time_limit), vector, step)
+    text, trouble = explain(runner, vector, step)
     return Answer(COULD_NOT_RUN if trouble else OK, text)
+
+
+def _usual(runner: Runner, vectors: Mapping[str, Vector]) -> str:
+    """The trajectory that is shown where none is named: the first that is covered."""
+    runs = [vector for vector in vectors.values() if vector.kind == "trajectory"]
+    return next((each for each in runs if not runner.not_covered(each)), runs[0]).id
 
 
 def _faults(options: argparse.Namespace) -> Answer:

@@ -7,9 +7,8 @@ oracle holds these and slips that no law of the theory has a reason to see.
 
 from __future__ import annotations
 
-from accbo.conformance.methods import METHODS
+from accbo.conformance.methods import ACCBO, METHODS
 from accbo.conformance.mistakes.mistake import Fault
-from accbo.conformance.vector import ACCBO
 
 FAULTS: dict[str, Fault] = {
     name: fault for name, fault in METHODS[ACCBO].faults.items() if fault.laws

@@ -8,16 +8,18 @@ of the mistakes it gets all of those whose part it has.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from accbo import algorithms
 from accbo._foreign import read
-from accbo.conformance.lines import LINES
 from accbo.conformance.mistakes.catalogue import faults_of
+from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.mistakes.mistake import Fault
-from accbo.conformance.vector import ACCBO, Vector, expect_method
+
+ACCBO = "AccBO"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Method:
     ``settings`` are hyper-parameters of its vectors, none at ½ and no two alike; where
     ``neumann_terms`` is among them the scale l is added. ``problems`` are those of its vectors,
     ``others`` legitimate conventions other than the declared one, as changes of the algorithm
-    (``others``) or of what it is started with (``starts``).
+    (``others``) or of a vector, whose start they change (``starts``).
     """
 
     algorithm: type
@@ -35,7 +37,7 @@ class Method:
     settings: tuple[Mapping[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
     others: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
-    starts: Mapping[str, Callable[[Vector], Vector]] = dataclasses.field(default_factory=dict)
+    starts: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
 
 
 def _method(algorithm: type, *rest: Any, **more: Any) -> Method:
@@ -47,7 +49,7 @@ def _order(order: str) -> Callable[[Any], Any]:
     return lambda algorithm: dataclasses.replace(algorithm, order=order)
 
 
-def _first_only(vector: Vector) -> Vector:
+def _first_only(vector: Any) -> Any:
     """m_0 from one sample: the first."""
     if vector.start is None:
         return vector
@@ -228,6 +230,16 @@ METHODS: dict[str, Method] = {
 def catalogue(name: str) -> Mapping[str, Fault]:
     """The known mistakes of an algorithm; raises ``ValueError`` for a name that is none."""
     return METHODS[known(name)].faults
+
+
+def expect_method(name: str, known: Sequence[str]) -> str:
+    """``name``; raises ``ValueError`` with the nearest name where it is none of ``known``."""
+    if name in known:
+        return name
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(str(name).lower().replace("-", ""), lower, n=1)
+    hint = f"; did you mean {lower[near[0]]}?" if near else "."
+    raise ValueError(f"there is no algorithm {name!r}{hint} Known: {', '.join(known)}")
 
 
 def known(name: str) -> str:

@@ -94,7 +94,7 @@ class _Implementation(pytest.Collector):
     def collect(self) -> Iterator[pytest.Item]:
         from accbo._foreign import ForeignError
         from accbo.conformance.check import named_checks
-        from accbo.conformance.vector import SET
+        from accbo.conformance.vectors.vector import SET
 
         options = _options(self.config)
         offered = named_checks(
@@ -137,7 +137,7 @@ class _Case(pytest.Item):
 
 
 def _load(target: str) -> Any:
-    from accbo.conformance.target import TargetError, load_target
+    from accbo.conformance.running.target import TargetError, load_target
 
     try:
         return load_target(target)

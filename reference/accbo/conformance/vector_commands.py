@@ -12,9 +12,9 @@ from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
 from accbo._extras import install
 from accbo._pieces.workers import WorkerError
 from accbo._printable import one_line
-from accbo.conformance.methods import METHODS, catalogue, known
-from accbo.conformance.proof import commands as proof_commands
-from accbo.conformance.vector import ACCBO, SET, Vector, folder_of, load, set_files
+from accbo.conformance.methods import ACCBO, METHODS, catalogue, known
+from accbo.conformance.vectors.proof import commands as proof_commands
+from accbo.conformance.vectors.vector import SET, Vector, folder_of, load, set_files
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -144,17 +144,17 @@ def answer(report: Any, options: argparse.Namespace) -> Answer:
 
 
 def _verify(options: argparse.Namespace) -> Answer:
-    from accbo.conformance.judge import judge
+    from accbo.conformance.verdict.judge import judge
 
     try:
-        from accbo.conformance import files
+        from accbo.conformance.running.results import digits_hint, observations, read_results
     except ImportError as error:
         return _lacks(error)
-    results = files.read_results(options.results)
-    observations = files.observations(results)
-    report = judge(observations, implementation=results.implementation, cases=results.set)
+    results = read_results(options.results)
+    shown = observations(results)
+    report = judge(shown, implementation=results.implementation, cases=results.set)
     found = answer(report, options)
-    digits = "" if report.conforms else files.digits_hint(observations)
+    digits = "" if report.conforms else digits_hint(shown)
     return replace(found, text=f"{found.text}\n\nfirst: {digits}") if digits else found
 
 
@@ -191,7 +191,7 @@ def _path(options: argparse.Namespace) -> Answer:
 
 def _schema(options: argparse.Namespace) -> Answer:
     try:
-        from accbo.conformance.records import SCHEMAS, schema
+        from accbo.conformance.vectors.records import SCHEMAS, schema
     except ImportError as error:
         return _lacks(error)
     if not options.write:
@@ -201,7 +201,7 @@ def _schema(options: argparse.Namespace) -> Answer:
 
 def _lint(options: argparse.Namespace) -> Answer:
     try:
-        from accbo.conformance.lint import lint
+        from accbo.conformance.vectors.lint import lint
     except ImportError as error:
         return _lacks(error)
     paths = options.files or set_files(options.set)
@@ -214,8 +214,8 @@ def _lint(options: argparse.Namespace) -> Answer:
 
 def _generate(options: argparse.Namespace) -> Answer:
     try:
-        from accbo.conformance.build import generate
-        from accbo.conformance.reflag import reflag
+        from accbo.conformance.vectors.build import generate
+        from accbo.conformance.vectors.reflag import reflag
     except ImportError as error:
         return _lacks(error)
     place = options.folder or folder()

@@ -3,9 +3,9 @@
     F(x, y; ξ) = f + a_x n1·x + ½ b_x n2·x² + a_y n3·y + ½ b_y n4·y²
     G(x, y; ζ) = g + a n·y + ½ c s·y² − e (s'∘y)·Cx
 
-n are normal or two-point (mean 0, variance 1, independent), s and s' are signs. So
-∇_x F has noise a_x n1 + b_x n2∘x, ∇²_yy G has c·diag(s), which is bounded: with c < μ every
-realisation is strongly convex. A scale of 0 removes its field from the sample.
+n are normal, two-point or of a law of one's own (mean 0, variance 1, independent), s and s' are
+signs. So ∇_x F has noise a_x n1 + b_x n2∘x, ∇²_yy G has c·diag(s), which is bounded: with c < μ
+every realisation is strongly convex. A scale of 0 removes its field from the sample.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import math
 from dataclasses import dataclass
 
 from accbo._arrays import Array, dot, traceable
+from accbo._law import Law, expect_law
 from accbo.problem import Noise, NoiseFields, Sample
 
 
 @traceable
 @dataclass(frozen=True)
 class UpperNoise:
-    """Scales of ξ: additive a, multiplicative b, in x and in y; ``law`` as in ``Noise``.
+    """Scales of ξ: additive a, multiplicative b, in x and in y; ``law`` as in ``Noise``,
+    ``normal``, ``two_point`` or a function.
 
     ``probability`` is that of the positive value of a two-point law: 0.1 is skewed.
     Raises ``ValueError`` for a negative or non-finite scale or an unknown law.
@@ -30,7 +32,7 @@ class UpperNoise:
     multiplicative_x: float = 0.0
     additive_y: float = 0.0
     multiplicative_y: float = 0.0
-    law: str = "normal"
+    law: Law = "normal"
     probability: float = 0.1
 
     def __post_init__(self) -> None:
@@ -91,7 +93,7 @@ class LowerNoise:
     additive: float = 0.0
     curvature: float = 0.0
     coupling: float = 0.0
-    law: str = "normal"
+    law: Law = "normal"
     probability: float = 0.1
 
     def __post_init__(self) -> None:
@@ -153,10 +155,7 @@ def _validate(noise: UpperNoise | LowerNoise, scales: tuple[str, ...]) -> None:
                 f"{type(noise).__name__}.{name} must be finite and >= 0, got {value!r}"
             )
         object.__setattr__(noise, name, float(value))
-    if noise.law not in ("normal", "two_point"):
-        raise ValueError(
-            f"{type(noise).__name__}.law must be normal or two_point, got {noise.law!r}"
-        )
+    expect_law(noise.law, f"{type(noise).__name__}.law", ("normal", "two_point"))
     if not 0 < noise.probability < 1:
         raise ValueError(
             f"{type(noise).__name__}.probability must lie in (0, 1), got {noise.probability!r}"

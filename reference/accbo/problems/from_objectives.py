@@ -32,7 +32,8 @@ from accbo._arrays import (
 )
 from accbo._blame import defined, described
 from accbo._extras import install
-from accbo.problem import LAWS, Noise, NoiseFields, Sample
+from accbo._law import expect_law
+from accbo.problem import Noise, NoiseFields, Sample
 from accbo.sampling import Tape, draw_fields, probe_normals
 
 Objective = Callable[[Array, Array, Sample], Array]
@@ -294,8 +295,7 @@ def _noise(name: str, given: Any) -> Noise:
     if not isinstance(given, tuple) or len(given) not in (2, 3):
         raise TypeError(f"{name} must be a Noise or (law, shape[, parameter]), got {given!r}")
     noise = Noise(*given)
-    if noise.law not in LAWS:
-        raise ValueError(f"{name} must have a law of {', '.join(LAWS)}; got {noise.law!r}")
+    expect_law(noise.law, f"{name}.law")
     shape, rows = noise.shape, noise.parameter
     if not (isinstance(shape, tuple) and len(shape) == 1 and isinstance(shape[0], int)):
         raise ValueError(f"{name} must have a shape of one axis such as (8,), got {shape!r}")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accbo._arrays import Array, dot, namespace, norm, to_host, traceable
+from accbo._law import Law, expect_law
 from accbo.problem import Constants, Noise, NoiseFields, Sample
 from accbo.problems._lower import check_finite
 from accbo.problems._noise import LowerNoise
@@ -35,7 +36,7 @@ class WaveNoise:
 
     scale: float = 1.0
     frequency: float = 0.25
-    law: str = "two_point"
+    law: Law = "two_point"
     probability: float = 0.1
 
     def __post_init__(self) -> None:
@@ -46,8 +47,7 @@ class WaveNoise:
                 "WaveNoise needs scale >= 0 and frequency > 0, got "
                 f"{self.scale!r}, {self.frequency!r}"
             )
-        if self.law not in ("normal", "two_point", "sign"):
-            raise ValueError(f"WaveNoise.law must be normal, two_point or sign, got {self.law!r}")
+        expect_law(self.law, "WaveNoise.law", ("normal", "two_point", "sign"))
         if not 0 < self.probability < 1:
             raise ValueError(f"WaveNoise.probability must lie in (0, 1), got {self.probability!r}")
 

@@ -20,7 +20,7 @@ from accbo._blame import defined, described
 from accbo._foreign import ForeignError, foreign, read
 from accbo.auditing.oracle import AuditError, Oracle
 from accbo.auditing.spectra import lower_end
-from accbo.conformance.target import load_target, space_of
+from accbo.conformance.running.target import load_target, space_of
 from accbo.sampling import probe_normals
 from accbo.tasks.blocks import Blocks
 from accbo.tasks.task import Instance, Measure, Task, TaskError

@@ -21,10 +21,11 @@ from tqdm.auto import tqdm
 
 from accbo._arrays import Array
 from accbo._pieces.engine import carried_out
-from accbo._pieces.kept import Kept, Work, cache_folder
+from accbo._pieces.files import cache_folder
+from accbo._pieces.kept import Kept, Work
 from accbo._pieces.versions import accbo_version
-from accbo.conformance.namespaces import like
-from accbo.conformance.target import source_of
+from accbo.conformance.running.target import source_of
+from accbo.namespaces import like
 from accbo.tasks.methods import GRID
 from accbo.tasks.own import OWN, place_of
 from accbo.tasks.registry import task_named

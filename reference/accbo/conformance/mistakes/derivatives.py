@@ -23,7 +23,7 @@ from accbo.conformance.mistakes.mistake import (
     without,
 )
 from accbo.conformance.mistakes.series import of_value
-from accbo.conformance.wrappers import Wrapped
+from accbo.problems.wrapped import Wrapped
 
 # --- weight decay, sums for means -----------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from accbo._arrays import Array, namespace, traceable
 from accbo.conformance.mistakes.changes import Iteration, on_problem, part, within
 from accbo.conformance.mistakes.mistake import Change, Choices, Mistake, every, has
 from accbo.conformance.mistakes.places import CLEANING
-from accbo.conformance.wrappers import Wrapped
+from accbo.problems.wrapped import Wrapped
 
 
 @traceable

@@ -9,7 +9,7 @@ from typing import Any
 from accbo._arrays import Array
 from accbo.conformance.mistakes.changes import again, on_problem, part
 from accbo.conformance.mistakes.mistake import EVERYWHERE, Choices, Mistake, has, ways
-from accbo.conformance.wrappers import Wrapped
+from accbo.problems.wrapped import Wrapped
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,8 +36,8 @@ from accbo.conformance.mistakes.mistake import (
 )
 from accbo.conformance.mistakes.momentum import copied
 from accbo.conformance.mistakes.places import CLEANING
-from accbo.conformance.wrappers import Wrapped
 from accbo.lower import gradient_steps, nesterov_step
+from accbo.problems.wrapped import Wrapped
 from accbo.sampling import Start
 
 NESTEROV = made_by("y", nesterov_step)

@@ -1,0 +1,543 @@
+"""Which known mistakes reproduce an implementation's own numbers: one search for every algorithm.
+
+A name is given only where the mistake, replayed on the same samples, yields what the
+implementation showed in every case it was run on, those it passed included; or in every case
+of some conventions, and all the others are right; or in every case whose squares neither overflow
+nor vanish, where mistakes of range do nothing. Of two mistakes each must be needed: without
+it something is not explained. Where nothing fits, nothing is named, and what is left is which
+quantity is wrong although its inputs are right (``locate``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accbo.conformance.methods import Method
+from accbo.conformance.mistakes.changes import innermost, scoped
+from accbo.conformance.mistakes.mistake import EVERYWHERE, Fault, Scope
+from accbo.conformance.mistakes.momentum import RECURSIVE
+from accbo.conformance.running.observation import (
+    Observation,
+    departs,
+    departures,
+    fits,
+    growth,
+    ratio,
+)
+from accbo.conformance.vectors.replay import replaying, tolerances
+from accbo.conformance.vectors.vector import Vector, as_fields, convention
+from accbo.conformance.verdict.fitted import both_sides_seen, with_fitted_ways
+from accbo.conformance.verdict.locate import CLOSE, offending
+from accbo.conformance.verdict.rules import by_elimination, single_precision
+
+EXPLAINED = 1e-3  # of the departure may be left unexplained
+LONGEST = 8  # iterations of a trajectory that are replayed
+PAIRS_PER_FAULT = 3  # ways of a fault that are tried together with another
+INSIDE = "where no square over- or underflows"
+FEWEST = 3  # vectors that depart, for a mistake to be blamed on some conventions
+
+Convention = Callable[[Any], Any]  # of an algorithm to the same under another convention
+
+
+class Move(NamedTuple):
+    """One way to make a mistake, in some phases."""
+
+    fault: Fault
+    way: int
+    scope: Scope = EVERYWHERE
+
+
+class Candidate(NamedTuple):
+    """Mistakes, one on top of the other, under a convention."""
+
+    moves: tuple[Move, ...]
+    convention: str = ""
+    change: Convention = lambda algorithm: algorithm
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(move.fault.name for move in self.moves)
+
+    def algorithms(self, algorithm: Any) -> list[Any]:
+        """What is replayed; of several, a hidden draw chooses one at every iteration."""
+        made = [self.change(algorithm)]
+        for fault, way, scope in self.moves:
+            ways = fault.variants(innermost(made[0]))
+            if way >= len(ways):
+                raise IndexError(f"{fault.name} has no way number {way} here")
+            made = [scoped(choice, scope)(one) for one in made for choice in ways[way]]
+        return made
+
+    def without(self, index: int) -> Candidate:
+        """The others of its mistakes."""
+        return self._replace(moves=(*self.moves[:index], *self.moves[index + 1 :]))
+
+
+class Effect(NamedTuple):
+    """What a mistake does to every shown quantity of some steps, as flags."""
+
+    changed: np.ndarray  # by it
+    right: np.ndarray  # whether what was shown is
+    fit: np.ndarray  # whether what was shown is what it makes
+
+    def may_go_with(self, other: Effect) -> bool:
+        """Whether both together may have made what was shown.
+
+        What neither changes is right; what one changes, it alone has made.
+        """
+        alone, neither = self.changed & ~other.changed, ~self.changed & ~other.changed
+        alone_other = other.changed & ~self.changed
+        return bool(
+            np.all(self.right[neither])
+            and np.all(self.fit[alone])
+            and np.all(other.fit[alone_other])
+        )
+
+
+class Named(NamedTuple):
+    """Mistakes that fit: every tuple of ``names`` is one explanation."""
+
+    names: tuple[tuple[str, ...], ...]
+    convention: str
+    error: float  # the largest, relative to the shown quantities
+    iterations: int  # compared
+    where: str = ""  # the conventions outside which all is right; empty: there are none
+
+
+class Diagnosis(NamedTuple):
+    """What is known about an implementation that departs."""
+
+    convention: str | None  # under which all of it is right, if there is one
+    named: Named | None
+    offending: tuple[str, ...]  # quantities that are wrong although their inputs are right
+    remark: str
+
+
+# --- the search -----------------------------------------------------------------------------
+
+
+@np.errstate(all="ignore")
+def diagnose(method: Method, observations: Sequence[Observation]) -> Diagnosis:
+    """What the departures of ``observations``, all of one algorithm, look like."""
+    whole = [one for one in observations if one.states and not one.missing]
+    usable = [short(one) for one in whole]
+    failing = sorted(filter(fails, usable), key=informative)
+    where, remark = offending(whole)
+    if not failing:
+        return Diagnosis(None, None, where, remark)
+    other = _other_convention(method, usable, failing)
+    if other:
+        return Diagnosis(other, None, (), "")
+    wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
+    for size, label, part, conventions in _attempts(method, usable, wrong):
+        search = Search(method, part)
+        found = search.named(size, conventions)
+        if found is None and size == 1:
+            found = _by_rule(method, part, search.failing)
+        if found:
+            return Diagnosis(None, found._replace(where=label), where, remark)
+    return Diagnosis(None, None, where, remark)
+
+
+def _by_rule(
+    method: Method, part: Sequence[Observation], failing: Sequence[Observation]
+) -> Named | None:
+    count = sum(len(one.states) for one in part)
+    if RECURSIVE(method.algorithm) and by_elimination(part, failing):
+        return Named((("different sample",),), "", 0.0, count)
+    if single_precision(part, failing):
+        error = max(found.error for one in failing for found in departures(one))
+        return Named((("silent float32",),), "", error, count)
+    return None
+
+
+def _attempts(
+    method: Method, usable: Sequence[Observation], wrong: Sequence[Observation]
+) -> Iterator[tuple[int, str, Sequence[Observation], Mapping[str, Convention]]]:
+    """How many mistakes are to explain what, and under which conventions: all, then parts of it."""
+    for size in (1, 2):
+        yield size, "", usable, {"": _same, **method.others}
+        for label, part in _blamed(usable, wrong):
+            yield size, label, part, {"": _same}
+    inside = list(itertools.filterfalse(at_the_edge, usable))
+    if len(inside) < len(usable) and any(map(fails, inside)):
+        for size in (1, 2):
+            yield size, INSIDE, inside, {"": _same}
+
+
+class Search:
+    """The mistakes of a method against observations, in steps first and then in the start."""
+
+    def __init__(self, method: Method, usable: Sequence[Observation]) -> None:
+        self.failing = sorted(filter(fails, usable), key=informative)
+        ordered = [*self.failing, *itertools.filterfalse(fails, usable)]
+        self.starts = [one for one in ordered if one.mode == "start"]
+        self.steps = [one for one in ordered if one.mode != "start"]
+        self.steps_fail = any(map(fails, self.steps))
+        algorithms = list({_options(one.vector): one.vector.algorithm for one in usable}.values())
+        self.faults = with_fitted_ways(method.faults, self.failing)
+        self.counts = {
+            name: max((len(fault.variants(a)) for a in algorithms), default=0)
+            for name, fault in self.faults.items()
+        }
+        self.typical = algorithms[0]
+        single = [one for one in self.steps if one.mode == "step" and one.states]
+        right = [one for one in single if not fails(one)]
+        wrong = [one for one in single if fails(one)]
+        self.looked_at = [
+            *wrong[:: max(1, len(wrong) // 4)][:4],
+            *right[:: max(1, len(right) // 2)][:2],
+        ]
+        self.order = list(method.faults)
+
+    def named(self, size: int, conventions: Mapping[str, Convention]) -> Named | None:
+        """The mistakes, ``size`` at once, that explain everything."""
+        for name, change in conventions.items():
+            if name and size > 1:
+                continue
+            found: dict[tuple[str, ...], Candidate] = {}
+            for candidate in self._fitting(size, name, change):
+                names = tuple(sorted(candidate.names, key=self.order.index))
+                if names not in found and both_sides_seen(names, self.starts + self.steps):
+                    found[names] = candidate
+            if found:
+                best = next(iter(found.values()))
+                counted = self._counted(best)
+                return Named(
+                    tuple(found),
+                    name,
+                    max((_error(best, one) for one in counted), default=0.0),
+                    sum(len(one.states) for one in counted),
+                )
+        return None
+
+    def _fitting(self, size: int, name: str, change: Convention) -> Iterator[Candidate]:
+        for moves in self._moves(size):
+            whole = Candidate(moves, name, change)
+            if not self._worth_a_look(whole) or not self._explains(whole, self.steps):
+                continue
+            for scopes in itertools.product(*(self._scopes(move) for move in moves)):
+                scoped_moves = tuple(
+                    move._replace(scope=scope) for move, scope in zip(moves, scopes, strict=True)
+                )
+                candidate = whole._replace(moves=scoped_moves)
+                if self._explains(candidate, self.starts) and self._needed(candidate):
+                    yield candidate
+                    break
+        yield from self._in_the_start(size, name, change)
+
+    def _in_the_start(self, size: int, name: str, change: Convention) -> Iterator[Candidate]:
+        """Mistakes of which the last is made in the start alone."""
+        if not any(map(fails, self.starts)):
+            return
+        before: list[tuple[Move, ...]] = [()]
+        if size == 2:
+            before = [m for m in self._moves(1) if self._makes(Candidate(m, name, change))]
+        elif self.steps_fail:
+            return
+        for first in before:
+            for (last,) in self._moves(1):
+                if any(last.fault.name == move.fault.name for move in first):
+                    continue
+                scopes = [scope for scope in last.fault.scopes if not scope[2]]
+                if _remembers(last, self.typical):
+                    continue
+                for scope, *others in itertools.product(
+                    scopes, *(self._scopes(move) for move in first)
+                ):
+                    moves = tuple(
+                        move._replace(scope=each) for move, each in zip(first, others, strict=True)
+                    )
+                    candidate = Candidate((*moves, last._replace(scope=scope)), name, change)
+                    if self._explains(candidate, self.starts) and self._needed(candidate):
+                        yield candidate
+                        break
+
+    def _moves(self, size: int) -> Iterator[tuple[Move, ...]]:
+        if size == 1:
+            for name, fault in self.faults.items():
+                yield from ((Move(fault, way),) for way in range(self.counts[name]))
+            return
+        tried = [
+            Move(fault, way)
+            for name, fault in self.faults.items()
+            for way in range(min(PAIRS_PER_FAULT if fault.laws else 1, self.counts[name]))
+        ]
+        effects = [self._effect(move) for move in tried]
+        together = itertools.combinations(zip(tried, effects, strict=True), 2)
+        for (one, its), (other, others) in together:
+            if one.fault.name == other.fault.name:
+                continue
+            if one.fault.part == other.fault.part:  # one may undo the other
+                yield from ((one, other), (other, one))
+            elif its.may_go_with(others):
+                yield one, other
+
+    def _effect(self, move: Move) -> Effect:
+        """What ``move`` alone does to a few single steps, wrong ones and right ones."""
+        changed, right, fit = [], [], []
+        for one in self.looked_at:
+            got, plain = one.states[0], next(_replayed(Candidate(()), one))
+            made = self._made(move, one)
+            for name, value in got.items():
+                unknown = made is None
+                changed.append(
+                    unknown or not np.array_equal(made[name], plain[name], equal_nan=True)
+                )
+                right.append(not any(departs(d) and d.quantity == name for d in departures(one)))
+                allowed = tolerances(one.vector, one.mode)[0][name]
+                fit.append(unknown or self._agrees(value, made[name], plain[name], allowed))
+        return Effect(np.array(changed, bool), np.array(right, bool), np.array(fit, bool))
+
+    def _made(self, move: Move, one: Observation) -> Any:
+        """The state that ``move`` alone makes; None where it remembers, draws or does not apply."""
+        try:
+            algorithms = Candidate((move,)).algorithms(one.vector.algorithm)
+            if len(algorithms) > 1 or getattr(algorithms[0], "remembers", False):
+                return None
+            return next(_replayed(Candidate((move,)), one))
+        except (ValueError, IndexError, ArithmeticError, KeyError):
+            return None
+
+    @staticmethod
+    def _agrees(got: Any, made: Any, plain: Any, allowed: Any) -> bool:
+        return ratio(got, made, allowed * growth(made, plain)) <= CLOSE
+
+    def _scopes(self, move: Move) -> list[Scope]:
+        """The phases beside the iterations that a mistake may be made in."""
+        if _remembers(move, self.typical) or not self.starts:
+            return [EVERYWHERE]
+        return [scope for scope in move.fault.scopes if scope[2]]
+
+    # --- evidence
+
+    def _worth_a_look(self, whole: Candidate) -> bool:
+        """Of what remembers, whether it explains the start that departs first: the steps cannot."""
+        if len(whole.moves) < 2 or not any(_remembers(m, self.typical) for m in whole.moves):
+            return True
+        for scopes in itertools.product(*(self._scopes(move) for move in whole.moves)):
+            moves = tuple(
+                move._replace(scope=scope) for move, scope in zip(whole.moves, scopes, strict=True)
+            )
+            if self._explains(whole._replace(moves=moves), self.starts[:1]):
+                return True
+        return False
+
+    def _makes(self, candidate: Candidate) -> bool:
+        """Whether it explains the steps, a wrong one among them, and not for want of evidence."""
+        if not self._explains(candidate, self.steps):
+            return False
+        wrong = [one for one in self.steps if fails(one)]
+        return not wrong or any(self._is_evidence(candidate, one) for one in wrong)
+
+    def _explains(self, candidate: Candidate, observations: Iterable[Observation]) -> bool:
+        try:
+            return all(self._explains_one(candidate, one) for one in observations)
+        except (ValueError, IndexError, ArithmeticError, KeyError):  # does not apply here
+            return False
+
+    def _explains_one(self, candidate: Candidate, observation: Observation) -> bool:
+        """Whether ``candidate`` yields what was shown, and what was wrong with it."""
+        gap = fits(_replayed(candidate, observation), observation, CLOSE)
+        departure = max((found.ratio for found in departures(observation)), default=0.0)
+        if gap <= CLOSE and (departure <= 1 or gap <= max(1.0, EXPLAINED * departure)):
+            return True
+        return not self._is_evidence(candidate, observation)
+
+    def _is_evidence(self, candidate: Candidate, observation: Observation) -> bool:
+        """Whether no stand-in for a memory decides here, where a start shows the memory itself."""
+        if observation.mode == "start" or not self.starts:
+            return True
+        if not any(_remembers(move, self.typical) for move in candidate.moves):
+            return True
+        plain = list(_replayed(candidate, observation))
+        other = list(_replayed(candidate, observation, moved=1.0))
+        return all(
+            np.array_equal(a[name], b[name], equal_nan=True)
+            for a, b in zip(plain, other, strict=True)
+            for name in a
+        )
+
+    def _counted(self, candidate: Candidate) -> list[Observation]:
+        return [one for one in self.starts + self.steps if self._is_evidence(candidate, one)]
+
+    def _needed(self, candidate: Candidate) -> bool:
+        """Whether every mistake of it is needed, and every hidden choice was made."""
+        counted = self._counted(candidate)
+        if not any(map(fails, counted)):
+            return False
+        if len(candidate.moves) > 1 and any(
+            self._explains(candidate.without(index), counted)
+            for index in range(len(candidate.moves))
+        ):
+            return False
+        return _chosen_freely(candidate, counted)
+
+
+def _same(algorithm: Any) -> Any:
+    return algorithm
+
+
+def _options(vector: Vector) -> tuple[Any, ...]:
+    """What the ways to make a mistake depend on."""
+    a = vector.algorithm
+    return tuple(getattr(a, name, None) for name in ("neumann_sampling", "neumann_terms"))
+
+
+def _remembers(move: Move, typical: Any) -> bool:
+    ways = move.fault.variants(typical)
+    made = ways[min(move.way, len(ways) - 1)][0](typical)
+    return bool(getattr(made, "remembers", False))
+
+
+def short(observation: Observation) -> Observation:
+    """As much of an observation as is replayed: the first iterations, or up to the first wrong."""
+    first = next(filter(departs, departures(observation)), None)
+    count = LONGEST
+    if first is not None:
+        begin = observation.vector.first_iteration if observation.mode in ("step", "start") else 1
+        count = max(LONGEST, first.iteration - begin + 3)
+    return dataclasses.replace(observation, states=observation.states[:count])
+
+
+def _cut(vector: Vector, mode: str, count: int) -> Vector:
+    """``vector`` without the samples after ``count`` iterations."""
+    keep = count - 1 if mode == "start" else count
+    return dataclasses.replace(vector, samples=vector.samples[:keep])
+
+
+def fails(observation: Observation) -> bool:
+    """Whether something of it departs."""
+    return any(map(departs, departures(observation)))
+
+
+def informative(observation: Observation) -> tuple[int, int, int, str]:
+    """Single steps first, which cost least; noisy ones, and a whole batch before its rows."""
+    order = {"step": 0, "start": 1, "forced": 2, "free": 3}
+    noisy = 0 if observation.vector.problem.upper_noise else 1
+    return order[observation.mode], noisy, len(observation.states), observation.vector.id
+
+
+def _replayed(
+    candidate: Candidate,
+    observation: Observation,
+    moved: float = 0.0,
+    chosen: list[int] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    vector = _cut(observation.vector, observation.mode, len(observation.states))
+    algorithms = candidate.algorithms(vector.algorithm)
+    return replaying(algorithms, vector, observation.mode, observation.states, moved, chosen)
+
+
+def _chosen_freely(candidate: Candidate, observations: Sequence[Observation]) -> bool:
+    """Whether what may choose among so many has chosen two of them; true of what has no choice."""
+    chosen: dict[int, set[int]] = {}
+    for one in observations:
+        count = len(candidate.algorithms(one.vector.algorithm))
+        if count == 1:
+            continue
+        made: list[int] = []
+        list(_replayed(candidate, one, chosen=made))
+        chosen.setdefault(count, set()).update(made)
+        if len(chosen[count]) > 1:
+            return True
+    return not any(chosen.values())
+
+
+def at_the_edge(observation: Observation) -> bool:
+    """Whether squares of some state over- or underflow, so that a norm may be 0 or infinite."""
+    vector = observation.vector
+    limits = np.finfo(vector.dtype)
+    before = as_fields(vector.before(0)) if vector.start is None else {}
+    sizes = (
+        float(np.max(np.abs(array), initial=0.0))
+        for state in (before, *vector.expected)
+        for array in state.values()
+        if np.issubdtype(np.asarray(array).dtype, np.floating)
+    )
+    largest, least = math.sqrt(float(limits.max)) / 2, math.sqrt(float(limits.tiny))
+    return any(size > largest or 0 < size < least for size in sizes)
+
+
+def _error(candidate: Candidate, observation: Observation) -> float:
+    """The largest gap in a quantity, relative to its size."""
+    gaps = [
+        float(
+            np.max(np.abs(got[name] - right[name]), initial=0.0)
+            / max(float(np.max(np.abs(right[name]), initial=0.0)), float(np.finfo(float).tiny))
+        )
+        for got, right in zip(observation.states, _replayed(candidate, observation), strict=False)
+        for name in got
+    ]
+    return max((gap for gap in gaps if not math.isnan(gap)), default=0.0)
+
+
+# --- conventions in which alone something is wrong --------------------------------------------
+
+_WHERE = {
+    "order": "in {} order",
+    "option": "with Option {}",
+    "neumann_sampling": "with {} sampling",
+}
+Part = tuple[str, Sequence[Observation]]  # the cases of some conventions, and which
+
+
+def _blamed(usable: Sequence[Observation], wrong: Sequence[Observation]) -> Iterator[Part]:
+    """The cases of the conventions that all wrong ones share, and some right ones do not.
+
+    The fewest conditions first: where a mistake cannot be seen, it must not be denied. Conditions
+    that what was run cannot tell apart are told together.
+    """
+    if len({one.vector.id for one in wrong}) < FEWEST:
+        return  # so many have something in common by chance
+    shared = {
+        key: _choices(wrong, key) for key in _WHERE if _choices(wrong, key) < _choices(usable, key)
+    }
+    found: dict[tuple[str, ...], tuple[list[str], list[Observation]]] = {}
+    for count in range(1, len(shared) + 1):
+        wider = set(found)
+        for keys in itertools.combinations(shared, count):
+            part = [one for one in usable if all(_choice(one, key) in shared[key] for key in keys)]
+            names = tuple(one.name for one in part)
+            if names not in wider:
+                found.setdefault(names, ([], part))[0].append(_label(keys, shared))
+    for labels, part in found.values():
+        yield ", or ".join(f"{label} only" for label in labels), part
+
+
+def _label(keys: Sequence[str], shared: Mapping[str, frozenset[str]]) -> str:
+    return " and ".join(_WHERE[key].format(" or ".join(sorted(shared[key]))) for key in keys)
+
+
+def _choice(observation: Observation, key: str) -> str:
+    return str(convention(observation.vector).get(key, ""))
+
+
+def _choices(observations: Sequence[Observation], key: str) -> frozenset[str]:
+    return frozenset(_choice(one, key) for one in observations)
+
+
+def _other_convention(
+    method: Method, usable: Sequence[Observation], failing: Sequence[Observation]
+) -> str | None:
+    """The legitimate convention under which everything is right."""
+    starts: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **method.starts}
+    orders = {"": _same, **method.others}
+    for (order, change), (first, cut) in itertools.product(orders.items(), starts.items()):
+        if not order and not first:
+            continue
+        candidate = Candidate((), order, change)
+        if all(
+            fits(_replayed(candidate, dataclasses.replace(one, vector=cut(one.vector))), one, 1)
+            <= 1
+            for one in (*failing, *itertools.filterfalse(fails, usable))
+        ):
+            return ", ".join(part for part in (order, first) if part)
+    return None

@@ -1,0 +1,283 @@
+"""What the oracle found, for a reader, for a script and for a CI server."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from accbo._printable import clean, cleaned
+from accbo.conformance.methods import ACCBO, catalogue
+from accbo.conformance.running.observation import Departure
+from accbo.conformance.verdict.diagnosis import Diagnosis
+
+FORMAT = "accbo-report/1"
+PASS, FAIL, SKIP, ERROR = "pass", "fail", "not covered", "could not run"
+CONVENTION = "other convention"
+EXPECTED, UNEXPECTED = "expected failure", "unexpected pass"
+_UNNAMED = "no mistake of the catalogue, and no two of them, reproduce these numbers"
+_UNNAMED_METHOD = "no mistake of the catalogue reproduces these numbers"
+VERDICTS = {
+    0: "conforms",
+    1: "departs",
+    2: "could not run",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One named check; ``departure`` is the first quantity that is off, ``trouble`` a sentence."""
+
+    name: str
+    status: str
+    departure: Departure | None = None
+    trouble: str = ""
+    reproduce: str = ""
+
+    @property
+    def message(self) -> str:
+        """Why it did not pass."""
+        found = self.departure
+        if self.trouble or found is None:
+            return clean(self.trouble)
+        where = ", ".join(map(str, found.element))
+        return (
+            f"after iteration {found.iteration}, {found.quantity} is off by {found.error:.3g} "
+            f"where {found.tolerance:.3g} is allowed; worst at [{where}]: "
+            f"{found.got!r}, expected {found.expected!r}"
+        )
+
+
+class ConformanceError(AssertionError):
+    """An implementation departs; ``report`` says where."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.text())
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of all checks of one implementation."""
+
+    implementation: str
+    namespace: str
+    cases: int
+    checks: tuple[Check, ...]
+    diagnosis: Diagnosis
+    not_shown: tuple[str, ...] = ()
+    tier: str = "full"
+    stopped: str = ""  # why not all checks were made
+    algorithm: str = ACCBO
+
+    @property
+    def exit_code(self) -> int:
+        """0 conforms, 1 departs, 2 could not run."""
+        statuses = self.counts
+        if statuses[FAIL] or statuses[UNEXPECTED]:
+            return 1
+        if statuses[ERROR] or self.stopped:
+            return 2
+        return 0 if statuses[PASS] or statuses[CONVENTION] else 2
+
+    @property
+    def conforms(self) -> bool:
+        """Whether nothing departs, and something was compared."""
+        return self.exit_code == 0
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in a few words."""
+        convention = self.diagnosis.convention
+        if self.conforms and convention and self.counts[CONVENTION]:
+            return f"conforms under another convention: {convention}"
+        return VERDICTS[self.exit_code]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many checks have which status."""
+        return Counter(check.status for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that failed, or could not run."""
+        return tuple(check for check in self.checks if check.status in (FAIL, UNEXPECTED, ERROR))
+
+    @property
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """The mistakes that fit: each tuple is one explanation, of one fault or of two."""
+        return self.diagnosis.named.names if self.diagnosis.named else ()
+
+    @property
+    def offending(self) -> tuple[str, ...]:
+        """Quantities that are wrong although their inputs are right."""
+        return self.diagnosis.offending
+
+    def text(self, limit: int = 8) -> str:
+        """The report for a reader; at most ``limit`` failed checks in full."""
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
+        lines = [f"{self.implementation}: {self.verdict} ({counts or 'no checks'})", ""]
+        what = "" if self.algorithm == ACCBO else f"{self.algorithm}, "
+        lines += [f"{what}case set {self.cases}, {self.tier}; arrays of {self.namespace}"]
+        if self.not_shown:
+            lines.append(f"not shown by state(), so not compared: {', '.join(self.not_shown)}")
+        lines += _not_covered(self.checks)
+        lines += _could_not_run(self.checks)
+        if self.stopped:
+            lines += ["", f"stopped: {self.stopped}"]
+        lines += _diagnosed(self)
+        failed = [check for check in self.failed if check.status != ERROR]
+        if failed:
+            lines += ["", "what failed first:"]
+            for check in failed[:limit]:
+                lines.append(f"  {check.name}: {check.message}")
+                lines += [f"    {check.reproduce}"] if check.reproduce else []
+            if len(failed) > limit:
+                lines.append(f"  … and {len(failed) - limit} more; --json FILE lists them all")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """As ``text``."""
+        return self.text()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        named = self.diagnosis.named
+        return {
+            "format": FORMAT,
+            **({} if self.algorithm == ACCBO else {"algorithm": self.algorithm}),
+            "implementation": self.implementation,
+            "namespace": self.namespace,
+            "cases": self.cases,
+            "tier": self.tier,
+            "verdict": self.verdict,
+            "conforms": self.conforms,
+            "exit_code": self.exit_code,
+            "counts": dict(self.counts),
+            "convention": self.diagnosis.convention,
+            "names": [list(names) for names in self.names],
+            "named_under": named.convention if named else None,
+            "named_where": named.where if named else None,
+            "named_error": named.error if named else None,
+            "named_iterations": named.iterations if named else None,
+            "offending": list(self.offending),
+            "remark": self.diagnosis.remark,
+            "stopped": self.stopped,
+            "not_shown": list(self.not_shown),
+            "checks": [_check_dict(check) for check in self.checks],
+        }
+
+    def json(self) -> str:
+        """The report as JSON; what is not finite is a string."""
+        return (
+            json.dumps(cleaned(self.as_dict()), ensure_ascii=False, indent=1, allow_nan=False)
+            + "\n"
+        )
+
+    def junit(self) -> str:
+        """The report as JUnit XML."""
+        failures = str(self.counts[FAIL] + self.counts[UNEXPECTED])
+        skipped = str(self.counts[SKIP] + self.counts[EXPECTED])
+        suite = ElementTree.Element(
+            "testsuite",
+            name="accbo conform",
+            tests=str(len(self.checks)),
+            failures=failures,
+            errors=str(self.counts[ERROR]),
+            skipped=skipped,
+        )
+        for check in self.checks:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=clean(self.implementation), name=clean(check.name)
+            )
+            if check.status in (FAIL, UNEXPECTED):
+                failure = ElementTree.SubElement(case, "failure", message=check.message)
+                failure.text = clean(check.reproduce)
+            elif check.status == ERROR:
+                ElementTree.SubElement(case, "error", message=check.message)
+            elif check.status in (SKIP, EXPECTED):
+                ElementTree.SubElement(case, "skipped", message=check.message)
+        return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def named_text(named: Any, algorithm: str = ACCBO) -> list[str]:
+    """The mistakes that fit, what they do and what is right."""
+    lines = []
+    joint = [" and ".join(f"“{name}”" for name in names) for names in named.names]
+    under = f" under {named.convention}" if named.convention else ""
+    under += f" {named.where}" if named.where else ""
+    reach = f" to {named.error:.1e} over {named.iterations} iterations" if named.error else ""
+    if len(joint) == 1:
+        lines.append(f"matches {joint[0]}{under}{reach}")
+    else:
+        lines.append(f"what is shown cannot tell apart{under}: {'; '.join(joint)}{reach}")
+    for name in dict.fromkeys(name for names in named.names for name in names):
+        fault = catalogue(algorithm)[name]
+        lines.append(f"  {name} ({fault.part}): {fault.wrong}")
+        lines.append(f"    in the long run: {fault.later}")
+        lines.append(f"    right: {fault.right}")
+        if fault.where:
+            lines.append(f"    also found in: {fault.where}")
+    return lines
+
+
+def _diagnosed(report: Report) -> list[str]:
+    found = report.diagnosis
+    if found.convention and report.counts[CONVENTION]:
+        return [
+            "",
+            f"All of it is right under another legitimate convention: {found.convention}. "
+            "Declare it in factory.conventions; it is not a fault.",
+        ]
+    lines: list[str] = []
+    if found.named:
+        lines += ["", *named_text(found.named, report.algorithm)]
+    elif any(check.status == FAIL and check.departure for check in report.checks):
+        lines += ["", _UNNAMED if report.algorithm == ACCBO else _UNNAMED_METHOD]
+    if found.offending:
+        what = ", ".join(found.offending)
+        lines.append(f"wrong although what it is computed from is right: {what}")
+    if found.remark:
+        lines.append(found.remark)
+    return lines
+
+
+def _could_not_run(checks: Sequence[Check]) -> list[str]:
+    """Each thing that went wrong once, though it went wrong in many checks."""
+    kinds: dict[str, list[Check]] = {}
+    for check in checks:
+        if check.status == ERROR:
+            kinds.setdefault(re.sub(r"\d+", "#", check.message), []).append(check)
+    lines = [""] if kinds else []
+    for alike in kinds.values():
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        lines.append(f"could not run {alike[0].name}{others}: {alike[0].message}")
+    return lines
+
+
+def _not_covered(checks: Sequence[Check]) -> list[str]:
+    reasons = Counter(check.message for check in checks if check.status == SKIP)
+    return [f"{number} checks: {reason}" for reason, number in reasons.items()]
+
+
+def _check_dict(check: Check) -> dict[str, Any]:
+    values: dict[str, Any] = {"name": check.name, "status": check.status}
+    if check.message:
+        values["message"] = check.message
+    found = check.departure
+    if found is not None:
+        values["departure"] = {key: _finite(value) for key, value in found._asdict().items()} | {
+            "element": list(found.element)
+        }
+    if check.reproduce:
+        values["reproduce"] = check.reproduce
+    return values
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

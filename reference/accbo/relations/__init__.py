@@ -1,0 +1,1 @@
+"""What must stay when something else changes: relations between runs, in `relations.py`."""
