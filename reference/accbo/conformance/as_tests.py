@@ -20,6 +20,7 @@ from accbo.conformance.verdict.judge import check as check_one
 from accbo.conformance.verdict.judge import judge
 from accbo.conformance.verdict.report import (
     CONVENTION,
+    EDGE,
     ERROR,
     EXPECTED,
     FAIL,
@@ -63,7 +64,9 @@ class AsTests:
         time_limit: float | None = TIME_LIMIT,
         limit_total: float | None = None,
         name: str = "",
+        strict: bool = False,
     ) -> None:
+        self.strict = strict
         self.implementation = name or getattr(factory, "__name__", type(factory).__name__)
         self.namespace, self.cases, self.fast = namespace_of(factory, namespace), cases, fast
         self.runner = Runner(factory, self.namespace, time_limit)
@@ -105,16 +108,23 @@ class AsTests:
                 tier="fast" if self.fast else "full",
                 expected_failures=self.reasons,
                 contract=[self._contracted(name) for name in self._contract],
+                strict=self.strict,
             )
         return self._report
 
     def excuse(self, found: Check) -> str | None:
-        """Why a failure was expected; None where it was not."""
+        """Why a failure was expected, or is none; None where it was not.
+
+        What fails at the edge of the range is none where all else was judged and conforms.
+        """
         reason = self.expected.reason(found.name)
-        if reason is not None or not (self.expected.mistakes and found.departure):
+        at_the_edge = found.edge and not self.strict
+        if reason is not None or not (at_the_edge or (self.expected.mistakes and found.departure)):
             return reason
-        whole = (each for each in self.report().checks if each.name == found.name)
-        return next((each.trouble for each in whole if each.status == EXPECTED), None)
+        whole = next((each for each in self.report().checks if each.name == found.name), found)
+        if whole.status == EDGE:
+            return f"{EDGE}: {found.message}"
+        return whole.trouble if whole.status == EXPECTED else None
 
     def settle(self, found: Check) -> None:
         """Skip the running test where ``found`` is not covered, and fail it unless it passed.
@@ -190,9 +200,9 @@ def parametrize(factory: Any, **options: Any) -> Any:
     """A pytest decorator: the test gets ``check``, one function a check, and calls it.
 
     The ``options`` are those of ``check`` (``algorithm``, ``namespace``, ``fast``, ``cases``,
-    ``expected_failures``, ``time_limit``, ``limit_total``). ``check()`` raises ``AssertionError``
-    with the departure, or skips what is not covered; that of the last one, ``verdict``, has the
-    diagnosis. Raises what ``check`` raises for arguments that make no sense.
+    ``expected_failures``, ``time_limit``, ``limit_total``, ``strict``). ``check()`` raises
+    ``AssertionError`` with the departure, or skips what is not covered; that of the last one,
+    ``verdict``, has the diagnosis. Raises what ``check`` raises for arguments that make no sense.
     """
     import pytest
 

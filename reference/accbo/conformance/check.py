@@ -44,6 +44,7 @@ def check(
     limit_total: float | None = None,
     progress: bool = False,
     name: str = "",
+    strict: bool = False,
 ) -> Report:
     """Hold ``factory`` (``accbo.conformance.adapter``) to the reference; all checks are run.
 
@@ -52,7 +53,9 @@ def check(
     ``expected_failures`` maps what is expected to fail to reasons, and is strict: names of checks,
     globs of them, or names of mistakes of ``accbo faults``. ``callback`` sees every check as it
     is made. ``fast`` runs a part of the set, ``cases`` an older set. ``time_limit`` is in seconds
-    a call, ``limit_total`` for all of them: what was judged until then is in the report. Raises
+    a call, ``limit_total`` for all of them: what was judged until then is in the report. What
+    departs where squares over- or underflow alone conforms, as the verdict says, unless
+    ``strict``. Raises
     ``ConformanceError`` where something departs or could not run, unless
     ``on_fail`` is ``"return"``; ``ForeignError`` where the factory cannot be asked what it
     covers; ``ValueError`` or ``TypeError`` for arguments that make no sense, such as an
@@ -85,6 +88,7 @@ def check(
         contract=found.contract,
         reproduce=_reproduce(name, algorithm) if ":" in name else "",
         stopped=found.stopped,
+        strict=strict,
     )
     if on_fail == "raise" and not report.conforms:
         raise ConformanceError(report)

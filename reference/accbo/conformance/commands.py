@@ -21,7 +21,7 @@ from accbo.conformance.running.observe import TIME_LIMIT, Runner
 from accbo.conformance.running.target import load_target, space_of
 from accbo.conformance.scaffold.adapters import LANGUAGES
 from accbo.conformance.scaffold.write import scaffold
-from accbo.conformance.vector_commands import add_algorithm, answer
+from accbo.conformance.vector_commands import add_algorithm, add_strict, answer
 from accbo.conformance.vectors.vector import SET, Vector
 from accbo.conformance.verdict.expected import expectation
 from accbo.conformance.verdict.explain import explain
@@ -60,6 +60,7 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
         help="expect a failure: of a check, of a glob of checks, or by a mistake of accbo faults; "
         "where it is not there, that is a failure",
     )
+    add_strict(parser)
     parser.add_argument(
         "--limit-total",
         type=seconds,
@@ -138,6 +139,7 @@ def _conform(options: argparse.Namespace) -> Answer:
         limit_total=options.limit_total,
         progress=sys.stderr.isatty(),
         name=options.target,
+        strict=options.strict,
     )
     found, document = answer(report, options), json.loads(report.json())
     if options.badge is not None:

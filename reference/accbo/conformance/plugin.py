@@ -37,13 +37,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="what is expected to fail, as for accbo conform --expect",
     )
+    group.addoption(
+        "--accbo-strict",
+        action="store_true",
+        help="what departs where squares over- or underflow alone is a departure too",
+    )
     for option in group.options:
         name = option.names()[0]
         kind: Any = _KINDS.get(name, "string")
         parser.addini(name[2:].replace("-", "_"), f"as {name}", type=kind)
 
 
-_KINDS = {"--accbo-conform": "linelist", "--accbo-expect": "linelist", "--accbo-fast": "bool"}
+_KINDS = {
+    "--accbo-conform": "linelist",
+    "--accbo-expect": "linelist",
+    "--accbo-fast": "bool",
+    "--accbo-strict": "bool",
+}
 
 
 class _Options(NamedTuple):
@@ -56,6 +66,7 @@ class _Options(NamedTuple):
     fast: bool
     limit_total: float | None
     expect: list[str]
+    strict: bool
 
 
 def _options(config: pytest.Config) -> _Options:
@@ -84,6 +95,7 @@ def _options(config: pytest.Config) -> _Options:
         fast=bool(given("fast")),
         limit_total=number("limit_total", float, "seconds above 0"),
         expect=given("expect"),
+        strict=bool(given("strict")),
     )
 
 
@@ -121,6 +133,7 @@ class _Implementation(pytest.Collector):
                 expected_failures=dict(map(expectation, options.expect)),
                 limit_total=options.limit_total,
                 name=self.name,
+                strict=options.strict,
             )
             for name, make in tested.checks():
                 yield _Case.from_parent(self, name=name, make=make, tested=tested)

@@ -47,6 +47,7 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument("results", metavar="RESULTS.json")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
+    add_strict(parser)
     parser.set_defaults(run=_verify)
 
 
@@ -120,6 +121,16 @@ def add_algorithm(parser: Any) -> None:
     )
 
 
+def add_strict(parser: Any) -> None:
+    """Add ``--strict`` to a command."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit code 1 also where it departs at the edge of the range of floating point alone, "
+        "where squares over- or underflow; without it the verdict says so, and the exit code is 0",
+    )
+
+
 def _jobs(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 64:
@@ -156,6 +167,7 @@ def _verify(options: argparse.Namespace) -> Answer:
         implementation=results.implementation,
         cases=results.set,
         first=digits_hint(shown),
+        strict=options.strict,
     )
     return answer(report, options)
 

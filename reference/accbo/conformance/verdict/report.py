@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from accbo._printable import clean, cleaned
@@ -19,8 +19,11 @@ from accbo.conformance.verdict.diagnosis import Diagnosis
 FORMAT = "accbo-report/1"
 PASS, FAIL, SKIP, ERROR = "pass", "fail", "not covered", "could not run"
 CONVENTION = "other convention"
+EDGE = "edge of range"  # of floating point: fails where squares over- or underflow alone
+OTHER = "another algorithm"  # the other severity
 EXPECTED, UNEXPECTED = "expected failure", "unexpected pass"
 _UNNAMED = "no mistake of the catalogue, and no two of them, reproduce these numbers"
+_FAILED = (FAIL, UNEXPECTED)
 VERDICTS = {
     0: "conforms",
     1: "departs",
@@ -28,17 +31,23 @@ VERDICTS = {
 }
 
 NOTHING = "nothing was judged"  # a part of the third
+EXCEPT = "conforms, except at the edge of the range"
+EDGE_ALONE = "departs, at the edge of the range alone"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One named check; ``departure`` is the first quantity that is off, ``trouble`` a sentence."""
+    """One named check; ``departure`` is the first quantity that is off, ``trouble`` a sentence.
+
+    ``edge``: squares of some quantity over- or underflow in its case, and it departs there.
+    """
 
     name: str
     status: str
     departure: Departure | None = None
     trouble: str = ""
     reproduce: str = ""
+    edge: bool = False
 
     @property
     def message(self) -> str:
@@ -52,6 +61,14 @@ class Check:
             f"where {found.tolerance:.3g} is allowed; worst at [{where}]: "
             f"{found.got!r}, expected {found.expected!r}"
         )
+
+
+class Cause(NamedTuple):
+    """Checks that failed alike: what is off first, what their cases have in common, their names."""
+
+    what: str
+    where: str
+    checks: tuple[str, ...]
 
 
 class ConformanceError(AssertionError):
@@ -75,6 +92,9 @@ class Report:
     tier: str = "full"
     stopped: str = ""  # why not all checks were made
     algorithm: str = DEFAULT
+    causes: tuple[Cause, ...] = ()
+    suggestion: str = ""  # what to declare, or to show
+    strict: bool = False  # whether what fails at the edge of the range alone is a departure
 
     @property
     def exit_code(self) -> int:
@@ -99,7 +119,19 @@ class Report:
             return f"conforms under another convention: {convention}"
         if self.exit_code == 2 and not self.counts[ERROR] and not self.stopped:
             return NOTHING
+        if self.conforms and self.counts[EDGE]:
+            return EXCEPT
+        if self.exit_code == 1 and self.severity == EDGE:
+            return EDGE_ALONE
         return VERDICTS[self.exit_code]
+
+    @property
+    def severity(self) -> str:
+        """Of what departs: another algorithm, or the edge of the range alone; "" if nothing."""
+        failed = [check for check in self.checks if check.status in (FAIL, UNEXPECTED)]
+        if any(not check.edge for check in failed):
+            return OTHER
+        return EDGE if failed or self.counts[EDGE] else ""
 
     @property
     def counts(self) -> Counter[str]:
@@ -122,7 +154,7 @@ class Report:
         return self.diagnosis.offending
 
     def text(self, limit: int = 8) -> str:
-        """The report for a reader; at most ``limit`` failed checks in full."""
+        """The report for a reader; of each cause one check, at most ``limit`` of them."""
         counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
         lines = [f"{self.implementation}: {self.verdict} ({counts or 'no checks'})", ""]
         lines += [
@@ -135,14 +167,7 @@ class Report:
         if self.stopped:
             lines += ["", f"stopped: {self.stopped}"]
         lines += _diagnosed(self)
-        failed = [check for check in self.failed if check.status != ERROR]
-        if failed:
-            lines += ["", "what failed first:"]
-            for check in failed[:limit]:
-                lines.append(f"  {check.name}: {check.message}")
-                lines += [f"    {check.reproduce}"] if check.reproduce else []
-            if len(failed) > limit:
-                lines.append(f"  … and {len(failed) - limit} more; --json FILE lists them all")
+        lines += _failures(self, limit)
         return "\n".join(lines)
 
     def summary(self) -> str:
@@ -175,6 +200,8 @@ class Report:
             "cases": self.cases,
             "tier": self.tier,
             "verdict": self.verdict,
+            "severity": self.severity,
+            "strict": self.strict,
             "conforms": self.conforms,
             "exit_code": self.exit_code,
             "counts": dict(self.counts),
@@ -186,6 +213,11 @@ class Report:
             "named_iterations": named.iterations if named else None,
             "offending": list(self.offending),
             "remark": self.diagnosis.first or self.diagnosis.remark,
+            "suggestion": self.suggestion,
+            "causes": [
+                {"what": each.what, "where": each.where, "checks": list(each.checks)}
+                for each in self.causes
+            ],
             "stopped": self.stopped,
             "not_shown": list(self.not_shown),
             "checks": [_check_dict(check) for check in self.checks],
@@ -201,7 +233,7 @@ class Report:
     def junit(self) -> str:
         """The report as JUnit XML; the last test case is the verdict, with the diagnosis."""
         failures = str(self.counts[FAIL] + self.counts[UNEXPECTED] + (self.exit_code == 1))
-        skipped = str(self.counts[SKIP] + self.counts[EXPECTED])
+        skipped = str(self.counts[SKIP] + self.counts[EXPECTED] + self.counts[EDGE])
         suite = ElementTree.Element(
             "testsuite",
             name="accbo conform",
@@ -221,6 +253,9 @@ class Report:
                 ElementTree.SubElement(case, "error", message=check.message)
             elif check.status in (SKIP, EXPECTED):
                 ElementTree.SubElement(case, "skipped", message=check.message)
+            elif check.status == EDGE:
+                message = f"{EDGE}: {check.message}"
+                ElementTree.SubElement(case, "skipped", message=message).text = check.reproduce
         name = clean(self.implementation)
         verdict = ElementTree.SubElement(suite, "testcase", classname=name, name="verdict")
         if self.exit_code:
@@ -228,6 +263,8 @@ class Report:
             kind = "failure" if self.exit_code == 1 else "error"
             message = clean(said.partition("\n")[0])
             ElementTree.SubElement(verdict, kind, message=message).text = clean(said, "\n")
+        elif self.severity:
+            ElementTree.SubElement(verdict, "system-out").text = clean(self.summary(), "\n")
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
@@ -261,18 +298,53 @@ def _diagnosed(report: Report) -> list[str]:
             "",
             f"All of it is right under another legitimate convention: {found.convention}. "
             "Declare it in factory.conventions; it is not a fault.",
+            *report.suggestion.splitlines(),
         ]
-    lines: list[str] = []
+    lines = _at_the_edge(report)
     if found.named:
         lines += ["", *named_text(found.named, report.algorithm)]
-    elif any(check.status == FAIL and check.departure for check in report.checks):
+    elif any(check.status in (FAIL, EDGE) and check.departure for check in report.checks):
         lines += ["", _UNNAMED]
+    lines += report.suggestion.splitlines()
     if found.offending:
         what = ", ".join(found.offending)
         lines.append(f"wrong although what it is computed from is right: {what}")
     if found.remark:
         lines.append(found.remark)
     return lines
+
+
+def _at_the_edge(report: Report) -> list[str]:
+    """What lies at the edge of the range, where all that departs does."""
+    if report.severity != EDGE:
+        return []
+    count = sum(check.edge for check in report.checks)
+    return [
+        "",
+        f"It departs in {count} check{'s' * (count > 1)}, where squares over- or underflow, and "
+        "nowhere else: that is the edge of the range of floating point, not another algorithm. "
+        f"{'By' if report.strict else 'With'} --strict it is a departure.",
+    ]
+
+
+def _failures(report: Report, limit: int) -> list[str]:
+    """What failed, one line for each cause."""
+    failed = {check.name: check for check in report.checks if check.status in (*_FAILED, EDGE)}
+    lines, told = [], 0
+    for cause in report.causes:
+        of_it = [failed.pop(name) for name in cause.checks if name in failed]
+        if not of_it:
+            continue
+        told += 1
+        if told <= limit:
+            first, others = of_it[0], f" (and {len(of_it) - 1} more)" if len(of_it) > 1 else ""
+            where = f"; {cause.where}" if cause.where else ""
+            lines.append(f"  {cause.what}{where}: {first.name}{others}: {first.message}")
+            lines += [f"    {first.reproduce}"] if first.reproduce else []
+    lines += [f"  {check.name}: {check.message}" for check in failed.values()]
+    if told > limit:
+        lines.append(f"  … and {told - limit} more; --json FILE lists them all")
+    return ["", "what failed, by what is off first:", *lines] if lines else []
 
 
 def _could_not_run(checks: Sequence[Check]) -> list[str]:
@@ -302,6 +374,8 @@ def _check_dict(check: Check) -> dict[str, Any]:
         values["departure"] = {key: _finite(value) for key, value in found._asdict().items()} | {
             "element": list(found.element)
         }
+    if check.edge:
+        values["edge"] = True
     if check.reproduce:
         values["reproduce"] = check.reproduce
     return values
