@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -14,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo.conformance.check import select
-from accbo.conformance.verdict.diagnosis import Candidate, Move, fails, informative
-from accbo.conformance.verdict.fitted import with_fitted_ways
-from accbo.conformance.verdict.judge import judge
 from accbo.conformance.methods import METHODS
 from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.replay import shown
+from accbo.conformance.verdict.diagnosis import Candidate, Move, fails, informative
+from accbo.conformance.verdict.fitted import with_fitted_ways
+from accbo.conformance.verdict.judge import judge
 from tests.wrong_programs import (
     DIFFERENT,
     Fields,
@@ -197,7 +198,7 @@ def main() -> None:
                 print(one, flush=True)
             elif len(one.names) > len(one.true_names) > 0 or (not one.names and not one.exact):
                 print("(" + str(one) + ")", flush=True)
-        print(method, dict(mine), flush=True)
+        print(method, dict(mine), f"{time.process_time():.0f} s", flush=True)
         kinds += mine
     print(sum(kinds.values()), dict(kinds), f"{inexact=} {hedged=}")
 
