@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from accbo.cli import main
 from accbo.conformance import check, from_function
 from accbo.conformance.check import COMPARED, named_checks, select
 from accbo.conformance.methods import METHODS, catalogue
-from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.running.results import observations, read_results
@@ -29,7 +27,6 @@ from accbo.conformance.vectors.generate import exact, make, run
 from accbo.conformance.vectors.lint import lint
 from accbo.conformance.vectors.method_groups import method_groups, other_methods
 from accbo.conformance.vectors.reading import VectorError
-from accbo.conformance.vectors.replay import shown
 from accbo.conformance.vectors.vector import METHODS as EVERY
 from accbo.conformance.vectors.vector import SET, Vector, as_fields, as_state, encode, file_of, load
 from accbo.conformance.verdict.judge import judge
@@ -39,43 +36,11 @@ from accbo.rounding import norms
 from tests.backends import need
 from tests.hand_written import factory
 from tests.support import evidence
+from tests.variants import implementation
 
 OTHERS = other_methods()
 FAULTS = [(method, name) for method in OTHERS for name in catalogue(method)]
 WAYS = 1  # of a fault that are tried beside its plainest
-Make = Callable[[Any], Sequence[Any]]
-
-
-def implementation(make: Make, method: str) -> Any:
-    """A factory of the algorithms ``make(declared)``; of several, one is drawn every step."""
-    draw = random.Random(1)
-
-    class Implementation:
-        batched, algorithm = True, method
-
-        def __init__(self, problem: Any, declared: Any, state: Any) -> None:
-            self.problem, self.made = problem, make(declared)
-            self.now, self.t = resume(self.made[0], state), state.iteration
-
-        def step(self, sample: Any) -> None:
-            with np.errstate(all="ignore"):
-                chosen = draw.choice(self.made)
-                self.now = chosen.step(self.problem, self.now, timed(chosen, self.t, sample))
-            self.t += 1
-
-        def state(self) -> dict[str, Any]:
-            return shown(self.now)
-
-    def begin(problem: Any, declared: Any, x: Any, y: Any, start: Any) -> Any:
-        made = Implementation.__new__(Implementation)
-        made.problem, made.made, made.t = problem, make(declared), 1
-        given = start._replace(first=timed(made.made[0], 0, start.first))
-        with np.errstate(all="ignore"):
-            made.now = made.made[0].init(problem, x, y, given)
-        return made
-
-    Implementation.start = staticmethod(begin)  # type: ignore[attr-defined]
-    return Implementation
 
 
 def observed(factory: Any, name: str) -> list[Observation]:

@@ -276,12 +276,16 @@ def outcome(made: Program) -> list[list[Watched]] | None:
             for state in states:
                 if any(np.shape(state[name]) != np.shape(shapes[name]) for name in shapes):
                     return None
-                if not all(np.all(np.isfinite(value)) for value in state.values()):
+                if not all(map(_is_number, state.values())):
                     return None
             found.append(states)
         return found
     except Exception:
         return None
+
+
+def _is_number(value: Any) -> bool:
+    return not np.iscomplexobj(value) and bool(np.all(np.isfinite(value)))
 
 
 def _layout(one: Fresh) -> Fields:
