@@ -140,7 +140,7 @@ def write(case: Case, path: Path) -> None:
     watched = traced(case.problem, recorder, case.algorithm)
     x, y = start(case.problem.d_x, case.dtype)[0], start(case.problem.d_y, case.dtype)[1]
     accbo.run(
-        case.algorithm,
+        watched.algorithm,
         watched,
         x,
         y,

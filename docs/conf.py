@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +36,23 @@ autodoc_mock_imports: list[str] = []
 
 html_theme = "furo"
 html_title = f"accbo {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
+html_math_renderer = "mathml"
 html_show_sphinx = False
 copybutton_prompt_text = "$ "
+
+
+def _inline(writer: Any, node: nodes.Element) -> None:
+    writer.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block(writer: Any, node: nodes.Element) -> None:
+    writer.body.append(tex2mathml(node.astext(), as_block=True))
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> None:
+    """Formulas as MathML: a browser draws them without a script from elsewhere."""
+    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))

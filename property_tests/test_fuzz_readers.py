@@ -19,9 +19,10 @@ from accbo.conformance.vectors.build import FOLDER
 from accbo.conformance.vectors.files import read_vectors
 from accbo.conformance.vectors.lint import lint
 from accbo.conformance.vectors.reading import VectorError
-from accbo.conformance.vectors.vector import FIELDS, SET, load
+from accbo.conformance.vectors.vector import SET, fields_of, load
 from property_tests.fuzzing import STRANGE, changed_bytes, changed_value, places
 
+FIELDS = fields_of("AccBO")
 LONGEST = 20.0  # seconds of the processor for one reading, which takes at most a few
 KNOWN = (FOLDER / "known-answer.json").read_bytes()
 RESULTS = json.dumps(

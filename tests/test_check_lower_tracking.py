@@ -13,7 +13,14 @@ from scipy.linalg import solve_discrete_lyapunov
 from accbo.conformance.faults import FAULTS, Fault
 from accbo.conformance.mistakes.changes import Variant, part
 from tests.outside_faults import FAULTS as OUTSIDE
-from theory_checks import gaussian, lower_decrease, lower_paths, lower_share, lower_tracking
+from theory_checks import (
+    gaussian,
+    lower_decrease,
+    lower_paths,
+    lower_share,
+    lower_steps,
+    lower_tracking,
+)
 from theory_checks import lower_theory as theory
 from theory_checks.harness import DIVERGED, Settings, measure
 from theory_checks.sweep import run_checks
@@ -311,6 +318,15 @@ def test_contraction_against_many_pairs():
 
     assert decrease(pair[None])[0] == pytest.approx(largest, rel=1e-12)
     assert largest - 1e-6 < np.max(decrease(pairs)) <= largest * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("s", [0.3, 0.05])
+def test_the_share_of_the_averages_variance_by_its_series(s: float) -> None:
+    n = np.arange(4000.0)
+    powers = (1 - s) ** n
+    own, averaged = (n + 1) * powers, s / 2 * (n + 1) * (n + 2) * powers
+    assert lower_steps.averaged_share(s) == pytest.approx(np.sum(averaged**2) / np.sum(own**2))
+    assert lower_steps.averaged_share(1e-9) == pytest.approx(0.75, rel=1e-8)
 
 
 @pytest.mark.parametrize(

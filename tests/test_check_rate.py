@@ -165,14 +165,27 @@ def made(powers: tuple[float, ...], order: float) -> dict[Any, Any]:
     return found
 
 
-@pytest.mark.parametrize(("order", "passed"), [(-3.0, True), (-2.65, False), (-3.5, False)])
-def test_an_exponent_off_by_half_fails(order: float, passed: bool) -> None:
+@pytest.mark.parametrize(("order", "passed"), [(-3.0, True), (-3.5, False), (-4.0, False)])
+def test_an_exponent_halfway_to_a_moving_averages_fails(order: float, passed: bool) -> None:
     settings = Settings(fault="clipping")  # AccBO's rows alone
     powers = rate.ARMS[rate.ACCBO].quick
     runs = made(powers, order)
     findings = rate.judge(settings, {(rate.ACCBO, k): runs[k] for k in powers})
     assert {f.quantity[:2] for f in findings if not f.passed} == (set() if passed else {"R2"})
     assert rate.power(settings, findings) > 0.99
+
+
+def test_what_reaches_and_does_not_enter_early_lies_between_two_multiples() -> None:
+    """R1 and R6 alone: n ε³ from 2(√(1 + 2ε²) − ε²) to 8, with no fit and no window."""
+    for power in rate.ARMS[rate.ACCBO].full:
+        epsilon = 2.0**-power
+        least = rate._edge(epsilon) * epsilon**3
+        assert least == pytest.approx(2 * (math.sqrt(1 + 2 * epsilon**2) - epsilon**2), rel=1e-12)
+        assert 1.99 < least <= 2
+        assert rate._steps(rate.ARMS[rate.ACCBO], power) * epsilon**3 == pytest.approx(8, abs=0.01)
+        edge = rate_runs.instance(epsilon).hypergradient(np.array([[epsilon, 0.0]]))
+        assert np.linalg.norm(edge) == pytest.approx(epsilon / math.sqrt(2))
+    assert math.sqrt(0.5) > rate_runs.REACHED
 
 
 def test_the_whole_check(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +287,7 @@ def test_steps_that_do_not_shrink_with_epsilon_have_no_rate(
 ) -> None:
     """They reach in this window, the flatter the longer: their noise is felt only below it."""
     verdict = verdict_of(monkeypatch, (1.5, 2.0), schedule=f"{own}:tiny_steps")
-    (row,) = [f for f in verdict.findings if f.quantity == "R3 exponent of samples(ε)"]
+    (row,) = [f for f in verdict.findings if f.quantity.startswith("R4 exponent of samples(ε)")]
     assert row.measured > -2.5
     assert not row.passed
 
@@ -357,9 +370,10 @@ def test_which_momentum_reads_the_old_point() -> None:
         ({"variance": True}, 0.1, 1.0, "lower variance not O(ε)"),
         ({"upper": True}, 1.0, 1.0, "no momentum, β = 0"),
         ({"upper": False, "both": True}, 0.1, 0.0, "moving average, not recursive; variance"),
-        ({"upper": True}, 0.1, 1.0, "its β, η or upper step"),
+        ({"upper": True}, 0.1, 1.0, "its momentum, β, η or upper step"),
         ({"upper": False}, 0.1, 1.0, "none of variance, β, η, α, γ, τ alone"),
         ({"lower": True}, 0.1, 1.0, "its α, γ or τ"),
+        ({"variance": False}, 0.1, 1.0, "its own method, not taken apart"),
     ],
 )
 def test_the_words_for_a_cause(

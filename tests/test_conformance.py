@@ -18,12 +18,13 @@ from accbo.conformance.mistakes.changes import part, resume, timed
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.replay import expected, iterations
-from accbo.conformance.vectors.vector import FIELDS, Vector, load
+from accbo.conformance.vectors.vector import Vector, fields_of, load
 from accbo.conformance.verdict.diagnosis import FEWEST, at_the_edge
 from accbo.conformance.verdict.judge import judge
 from accbo.conformance.verdict.report import CONVENTION, FAIL, PASS, SKIP
 from tests.support import ALGORITHM, evidence
 
+FIELDS = fields_of("AccBO")
 FAULTS = catalogue("AccBO")
 
 Make = Callable[[Any], Sequence[Any]]
@@ -529,7 +530,7 @@ def test_expected_failures_are_strict() -> None:
     found = check(factory, fast=True, on_fail="return", expected_failures={name: "why"})
     assert found.exit_code == 1
     assert "take it off the list" in found.failed[0].message
-    with pytest.raises(ValueError, match="do not exist"):
+    with pytest.raises(ValueError, match="neither checks nor mistakes"):
         check(factory, fast=True, expected_failures={"nothing": "why"})
 
 
@@ -557,7 +558,12 @@ def test_the_reports_for_machines() -> None:
     assert values["offending"] == ["momentum"]
     assert {one["name"] for one in values["checks"]} == set(seen)
     suite = ElementTree.fromstring(found.junit())
-    assert int(suite.get("failures", "0")) == found.counts[FAIL] == len(suite.findall(".//failure"))
+    failures = suite.findall(".//failure")
+    assert int(suite.get("failures", "0")) == found.counts[FAIL] + 1 == len(failures)
+    assert "matches “1/l missing”" in failures[-1].get("message", "")
+    assert "in the long run: " in (failures[-1].text or "")
+    assert suite.findall("testcase")[-1].get("name") == "verdict"
+    assert int(suite.get("tests", "0")) == len(suite.findall("testcase"))
 
 
 def test_the_factors_of_the_independent_series_are_all_used_once() -> None:

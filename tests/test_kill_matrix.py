@@ -10,6 +10,7 @@ import pytest
 
 from accbo.conformance.faults import FAULTS
 from accbo.relations.relations import RELATIONS
+from tests.outside_faults import FAULTS as STRANGERS
 from theory_checks import __main__ as command
 from theory_checks import kill_matrix
 from theory_checks.harness import Settings
@@ -19,7 +20,7 @@ from theory_checks.sweep import Means
 
 pytest.importorskip("msgspec")
 RECORD = json.loads(Path(kill_matrix.__file__).with_name("kill_matrix.json").read_text())
-MATRIX = RECORD["matrix"]
+MATRIX, OUTSIDE = RECORD["matrix"], RECORD["outside"]["matrix"]
 CHEAP = [f"relation: {name}" for name in RELATIONS if name != "derivatives"]
 
 
@@ -68,6 +69,22 @@ def test_what_a_relation_misses_by_the_record_it_misses(fault: str) -> None:
     missed = [name for name in CHEAP if not MATRIX[fault][name]]
     matrix, _ = kill_matrix.run(Settings(), Means(), [fault], missed)
     assert matrix[fault] == dict.fromkeys(missed, False)
+
+
+def test_every_outside_fault_is_seen_by_a_law() -> None:
+    """By ``own_path``, proved in ``tests/test_outside_faults.py``; the rest is record."""
+    assert list(OUTSIDE) == list(STRANGERS)
+    columns = ["own_path", *(name for name in kill_matrix.columns() if name not in CHECKS)]
+    assert all(list(row) == columns for row in OUTSIDE.values())
+    assert all(row["own_path"] for row in OUTSIDE.values())
+
+
+@pytest.mark.parametrize("fault", list(STRANGERS)[::8])
+def test_what_a_relation_catches_of_an_outside_fault_it_catches(fault: str) -> None:
+    caught = [name for name in CHEAP if OUTSIDE[fault][name]]
+    target = f"tests.outside_faults:{STRANGERS[fault].__name__}"
+    matrix, _ = kill_matrix.run(Settings(), Means(), [target], caught)
+    assert matrix[target] == dict.fromkeys(caught, True)
 
 
 def test_step_comparison_names_every_fault() -> None:

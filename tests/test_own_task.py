@@ -60,6 +60,25 @@ def wrong_start():
 def one_start():
     return accbo.Task(problem, validate, start=lambda seed: np.zeros(3))
 
+hidden = np.random.default_rng(0)
+
+def unseeded():
+    drawn = lambda seed: (hidden.standard_normal(3), np.zeros(4))
+    return accbo.Task(problem, validate, start=drawn)
+
+def wrong_dtype():
+    tensors = lambda seed: (np.ones(3, dtype=np.float32), np.zeros(4))
+    class Started:
+        def __getattr__(self, name): return getattr(problem, name)
+        def start_point(self): return np.ones(3), np.zeros(4)
+    return accbo.Task(Started(), validate, start=tensors)
+
+def nan():
+    return accbo.Task(problem, lambda state: float("nan"), start=start)
+
+def random():
+    return accbo.Task(problem, lambda state: hidden.random(), start=start)
+
 def raising():
     return accbo.Task(problem, lambda state: state.z, start=start)
 
@@ -68,11 +87,14 @@ def vector():
 """
 
 
+OWN_CACHES = (own._loaded, own._measured, own._start, own.origin)
+
+
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    for cached in (own._loaded, own._measured, sweep.instance_of, sweep._steps):
+    for cached in (*OWN_CACHES, sweep.instance_of, sweep._steps):
         cached.cache_clear()
     (tmp_path / "mine.py").write_text(FILE)
     return "mine.py"
@@ -156,6 +178,10 @@ REFUSED = {
     "no_problem": r"gave a object without a problem \(.*mine.py, line \d+\)",
     "wrong_start": r"x must be a vector of shape \(3,\), got ndarray .*\(4,\) \(.*line \d+\)",
     "one_start": r"must give a pair \(x, y\), got ndarray \(.*mine.py, line \d+\)",
+    "unseeded": r"start\(0\) of .* another x when it is called again: .*\(mine.py, line \d+\)",
+    "wrong_dtype": r"start\(0\) of .*: x is of the dtype float32, and .* with float64 \(mine.py, l",
+    "nan": r"validate of mine.py:nan gave NaN at the start \(mine.py, line \d+\)",
+    "random": r"validate of .* gave .*, then .* for one state: it draws .*\(mine.py, line \d+\)",
     "raising": r"validate of mine.py:raising raised AttributeError: .* \(.*mine.py, line \d+\)",
     "vector": r"validate of mine.py:vector raised TypeError: .* \(mine.py, line \d+\)",
     "missing": r"mine.py has no missing",
@@ -172,6 +198,17 @@ def test_a_task_that_cannot_be_used(
     said = capsys.readouterr().err.splitlines()
     assert len([line for line in said if line.startswith("accbo")]) == 1
     assert re.search(REFUSED[name], said[-1]), said
+
+
+def test_another_process_starts_from_the_same(file: str) -> None:
+    """What a worker looks at: an unseeded module has another start, or other data, in it."""
+    target = f"{file}:task"
+    seen = own.origin(target, 1)
+    own.expect_origin(target, 1, seen)
+    with pytest.raises(own.TaskError, match=r"the start of seed 1 .* another process.*line \d+\)"):
+        own.expect_origin(target, 1, seen._replace(start="other"))
+    with pytest.raises(own.TaskError, match=r"its data are drawn anew.*\(mine.py, line \d+\)"):
+        own.expect_origin(target, 1, seen._replace(losses=(2 * seen.losses[0], seen.losses[1])))
 
 
 def test_a_budget_that_is_too_small(file: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,14 @@ def test_the_benchmarks_are_called_from_any_folder_of_a_clone_alone(
     assert "call this in a clone" in text
 
 
+def test_a_file_that_is_not_there_is_named_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.jsonl"
+    code, text = said(["trace", "verify", str(path)], capsys)
+    assert (code, text) == (2, f"accbo: {path}: No such file or directory\n")
+
+
 def test_a_shell_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     shell = shutil.which("bash")
     if shell is None:

@@ -20,7 +20,6 @@ from theory_checks.statistics import (
     Finding,
     at_least,
     at_most,
-    band_false_alarm,
     between,
     diverged,
     equal_mean,
@@ -29,8 +28,6 @@ from theory_checks.statistics import (
     exact,
     near,
     shown,
-    within_band,
-    within_factor,
 )
 from theory_checks.sweep import run_checks
 
@@ -42,8 +39,6 @@ ROWS = {
     "variance": equal_variance("q", 2.0, 1.01, 16_000),
     "step": near("q", 10.0, 11.0, 1.0, "step"),
     "room": near("q", 1.0, 1.01, 0.03),
-    "band": within_band("q", 1.0, 0.2, 0.92, 0.004),
-    "factor": within_factor("q", 2.0, 1.5, 2.4, 0.01),
     "least": at_least("q", 1.0, 3.0, 0.1),
     "most": at_most("q", 1.0, 0.117),
     "range": between("q", 0.99, 1.0, 0.995),
@@ -52,7 +47,7 @@ ROWS = {
 }
 KINDS = {
     "equality": ("equality", "count", "mean", "variance", "share"),
-    "band": ("published", "step", "room", "band", "factor"),
+    "band": ("published", "step", "room"),
     "bound": ("least", "most", "range"),
     "shown": ("shown",),
 }
@@ -72,8 +67,6 @@ def test_every_row_knows_its_kind_and_its_allowance() -> None:
         "variance": "p ≥ 1e-9",
         "step": "±1 step",
         "room": "within 0.03",
-        "band": "within 0.2",
-        "factor": "factor 1.5",
         "least": "≥ 1",
         "most": "≤ 1",
         "range": "0.99 … 1",
@@ -93,10 +86,6 @@ def test_every_row_knows_its_kind_and_its_allowance() -> None:
         equal_mean("q", 0.0, math.nan, 0.1),
         equal_variance("q", 2.0, 1.2, 16_000),
         near("q", 10.0, 12.0, 1.0, "step"),
-        within_band("q", 1.0, 0.2, 0.81, 0.004),
-        within_factor("q", 2.0, 1.5, 3.1),
-        within_factor("q", 2.0, 1.5, math.inf),
-        within_factor("q", 2.0, 1.5, 0.0),
         at_least("q", 1.0, 1.1, 0.1),
         at_most("q", 1.0, 1.117),
         at_most("q", 1.0, math.nan),
@@ -121,14 +110,16 @@ def test_what_is_shown_is_never_ok_and_makes_no_verdict() -> None:
     assert "ok" not in printed.row(row)
 
 
-def test_no_row_says_exact_and_one_beside_its_prediction_says_band() -> None:
+def test_no_row_says_exact_and_a_band_says_how_wide_it_is() -> None:
     for row in ROWS.values():
         assert "exact" not in printed.row(row)
-    assert ROWS["band"].beside
-    assert printed.mark(ROWS["band"]) == "within band 0.2"
-    inside = within_band("q", 1.0, 0.2, 1.0, 0.004)
-    assert not inside.beside
-    assert printed.mark(inside) == "ok within 0.2"
+    assert printed.mark(ROWS["room"]) == "ok within 0.03"
+    assert printed.mark(ROWS["step"]) == "ok ±1 step"
+
+
+def test_no_row_with_chance_in_it_is_a_band() -> None:
+    """What is sampled is equal to its prediction, bounded, or shown: no hand sets its room."""
+    assert all(row.interval is None for row in ROWS.values() if row.kind == "band")
 
 
 def test_the_ends_of_a_range_are_told_apart() -> None:
@@ -151,12 +142,6 @@ def test_without_chance_there_is_no_false_alarm() -> None:
         assert ROWS[name].false_alarm == ALPHA
 
 
-def test_a_declared_bias_is_taken_and_named() -> None:
-    row = within_band("q", 0.0, 0.25, 0.01, 0.02, 0.99, bias=0.04)
-    assert row.false_alarm == band_false_alarm(0.25, 0.04, 0.02, 0.99)
-    assert "bias of at most 0.04" in row.rule
-
-
 def test_the_chance_that_a_fresh_seed_fails_by_simulation() -> None:
     """Two seeds scatter by √2 errors: over 20,000 pairs, as often as the first ones say."""
     generator = np.random.default_rng(0)
@@ -164,18 +149,18 @@ def test_the_chance_that_a_fresh_seed_fails_by_simulation() -> None:
     first, second = truth + error * generator.standard_normal((2, pairs))
     said, failed = [], []
     for one, other in zip(first, second, strict=True):
-        row = within_band("q", 0.0, 0.07, one, error)
+        row = at_most("q", 0.07, one, error)
         if row.passed:
             said.append(row.false_alarm)
-            failed.append(not within_band("q", 0.0, 0.07, other, error).passed)
+            failed.append(not at_most("q", 0.07, other, error).passed)
     stated, seen = float(np.mean(said)), float(np.mean(failed))
-    # said lies above seen: near the band the ones that pass are the lucky ones
+    # said lies above seen: near the bound the ones that pass are the lucky ones
     assert seen < stated + 4.9 * math.sqrt(stated / len(said))
     assert stated < 3 * stats.norm.sf((0.07 - 2.576 * error - truth) / error)
 
 
-def test_a_band_that_failed_says_nothing_about_right_code() -> None:
-    for row in (within_band("q", 0.0, 0.1, 0.2, 0.01), at_least("q", 1.0, 0.9, 0.01)):
+def test_a_bound_that_failed_says_nothing_about_right_code() -> None:
+    for row in (at_most("q", 0.1, 0.2, 0.01), at_least("q", 1.0, 0.9, 0.01)):
         assert math.isnan(row.false_alarm)
         verdict = Verdict(SimpleNamespace(), [row, ROWS["mean"]], 0.0)
         assert math.isnan(verdict.false_alarm)
@@ -207,15 +192,15 @@ def _check(rows: list[Finding], name: str = "made_up") -> Any:
 
 
 def test_rows_are_printed_where_something_failed_or_when_asked_for() -> None:
-    good, bad = ROWS["band"], exact("the bad one", 1.0, 2.0, 0.0)
+    good, bad = ROWS["room"], exact("the bad one", 1.0, 2.0, 0.0)
     check = _check([good, bad])
     passed, failed = Verdict(check, [good], 0.1), Verdict(check, [good, bad], 0.1)
     assert printed.summary(passed, Settings(), rows=False).count("\n") == 1
-    assert "within band 0.2" in printed.summary(passed, Settings(), rows=True)
+    assert "ok within 0.03" in printed.summary(passed, Settings(), rows=True)
     text = printed.summary(failed, Settings(), rows=False)
     assert text.startswith("FAIL a claim")
     assert "the bad one" in text
-    assert "within band" not in text
+    assert "within 0.03" not in text
     assert "1 of 2 rows; -v prints all" in text
     for each in (text, printed.total([passed, failed], 1.0, 2), printed.head()):
         assert max(map(len, each.splitlines())) <= printed.WIDTH
@@ -225,7 +210,7 @@ def test_the_total_counts_what_was_judged() -> None:
     verdict = Verdict(_check(list(ROWS.values())), list(ROWS.values()), 1.5)
     text = " ".join(printed.total([verdict], 1.0, 1).split())
     assert "1 of 1 checks passed in 1.0 s, 1.5 core-seconds, 1 process." in text
-    assert "5 equalities, 5 bands, 3 bounds; shown beside them: 1." in text
+    assert "5 equalities, 3 bands, 3 bounds; shown beside them: 1." in text
 
 
 def test_a_verdict_is_told_before_the_next_check_begins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,17 @@ def test_missing_names_are_not_judged(trace: Path, tmp_path: Path) -> None:
     assert {"average", "pair"}.isdisjoint(judged)
 
 
+def test_what_is_missing_now_and_then_is_said(trace: Path, tmp_path: Path) -> None:
+    def without(rows: list[Any]) -> None:
+        rows[4].pop("momentum")
+
+    verdict = verify(edited(trace, tmp_path, without))
+    assert verdict.departures == []
+    assert [note.split(":")[0] for note in verdict.notes] == [
+        "momentum was logged in 7 of 9 iterations"
+    ]
+
+
 def test_a_number_that_is_not_finite_departs_where_it_is_made(trace: Path, tmp_path: Path) -> None:
     """x_3 is lost although what it is made from is finite; what follows is not judged."""
 
@@ -173,6 +184,12 @@ def test_a_number_that_is_not_finite_departs_where_it_is_made(trace: Path, tmp_p
     verdict = verify(edited(trace, tmp_path, lambda rows: (lost(rows), rows)[1]))
     step = next(group for group in verdict.departures if group.group.name == "step")
     assert step.first == 2
+
+    def norm_alone(rows: list[Any]) -> None:
+        rows[5]["x"][0] = None
+
+    verdict = verify(edited(trace, tmp_path, norm_alone))
+    assert any(group.group.name == "step" and group.first == 2 for group in verdict.departures)
 
 
 def test_other_directions_in_one_quantity_depart(trace: Path, tmp_path: Path) -> None:

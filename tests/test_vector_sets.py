@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accbo.conformance.vectors.vector import METHODS, SET, Vector, encode, encode_problem, load
+from accbo.conformance.methods import METHODS
+from accbo.conformance.vectors.vector import SET, Vector, encode, encode_problem, load
 
 TABLE = json.loads(Path(__file__).with_name("vector_sets.json").read_text(encoding="utf-8"))
 ORIGIN = ("state", "x", "y", "start", "start_samples")

@@ -21,10 +21,11 @@ from accbo.conformance.vectors.files import read_vectors
 from accbo.conformance.vectors.generate import exact, make, run
 from accbo.conformance.vectors.groups import groups
 from accbo.conformance.vectors.known import known_answers
-from accbo.conformance.vectors.vector import FIELDS, SET, Vector, encode, load, read, set_files
+from accbo.conformance.vectors.vector import SET, Vector, encode, fields_of, load, read, set_files
 from accbo.rounding import norms
 from tests.backends import Backend
 
+FIELDS = fields_of("AccBO")
 # eager JAX compiles every operation for every shape and takes a minute for all of them, and a long
 # run of 50 digits seconds: all in the nightly run, else the fast steps of one size, and short runs
 EVERYTHING = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -122,11 +123,11 @@ def test_known_answers() -> None:
 
 
 def test_a_wrong_hand_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from accbo.conformance.vectors import build
+    from accbo.conformance.vectors import sets
 
     known = known_answers()[0]
     known.hand[0]["x"][0] += 2.0**-40  # type: ignore[index]
-    monkeypatch.setattr(build, "known_answers", lambda: [known])
+    monkeypatch.setattr(sets, "known_answers", lambda: [known])
     with pytest.raises(ValueError, match="by hand and"):
         make_unit("known-answer")
 
@@ -162,7 +163,7 @@ def test_a_vector_depends_on_its_group_and_number_alone() -> None:
 
 def test_documents_have_a_vector_a_line() -> None:
     made = {"quadratic-1x1": make_unit("quadratic-1x1")}
-    document = text(documents(made)["quadratic"])
+    document = text(documents(made)["quadratic.json"])
     assert len(document.splitlines()) == 3 + len(made["quadratic-1x1"]) + 3
 
 

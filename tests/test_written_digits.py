@@ -50,6 +50,8 @@ def test_short_numbers_are_told(
     assert verified(tmp_path, write) == 1
     out = capsys.readouterr().out
     assert f"first: the numbers are written with {digits} digits; write 17" in out
+    assert "catalogue" not in out  # no mistake is looked for in rounded numbers
+    assert "only in trajectories" not in out
 
 
 def test_full_numbers_are_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

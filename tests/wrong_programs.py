@@ -29,6 +29,7 @@ from tests.samples import flat
 
 SOURCE = Path(plain_programs.__file__).read_text(encoding="utf-8")
 DIFFERENT = 1e-8  # relative: programs that differ by more are two
+NOTICED = 1e-12  # relative: a quantity made of the same numbers that differs by more is another
 Fields = Mapping[str, np.ndarray]
 
 
@@ -354,7 +355,7 @@ def wrong_quantities(made: Program, found: Sequence[list[Watched]]) -> set[str]:
                 given = theirs[counts[name] - 1] if counts[name] <= len(theirs) else mine[name]
                 if counts[name] == last:
                     given = mine[name]
-                if gap({name: given}, {name: value}) > DIFFERENT:
+                if gap({name: given}, {name: value}) > NOTICED:
                     wrong.add(name)
     return wrong
 

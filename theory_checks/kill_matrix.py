@@ -263,7 +263,7 @@ def _conforms(build: Callable[[AccBO], Any]) -> bool:
 def implementation(build: Callable[[AccBO], Any]) -> Any:
     """The algorithm that ``build`` makes of the declared one, behind the oracle's adapter."""
     from accbo.conformance.mistakes.changes import resume, timed
-    from accbo.conformance.vectors.vector import FIELDS
+    from accbo.conformance.vectors.vector import fields_of
 
     class Implementation:
         batched = True
@@ -288,6 +288,8 @@ def implementation(build: Callable[[AccBO], Any]) -> Any:
             self.t += 1
 
         def state(self) -> dict[str, Any]:
-            return {name: getattr(self.now, name) for name in FIELDS}  # not a fault's own memory
+            return {
+                name: getattr(self.now, name) for name in fields_of("AccBO")
+            }  # not a fault's own memory
 
     return Implementation

@@ -45,7 +45,7 @@ def page(verdicts: Sequence[Verdict], settings: Settings, jobs: int, seconds: fl
 
 
 def figures(folder: Path, verdicts: Sequence[Verdict]) -> tuple[tuple[Path, str | bytes], ...]:
-    """Each picture as PDF, SVG, PNG and CSV, and all laws in one."""
+    """Each picture as PDF, SVG, PNG and CSV, and all laws in one, for a screen and a telephone."""
     found: dict[str, str | bytes] = {}
     for verdict in verdicts:
         for panel in verdict.panels:
@@ -53,6 +53,7 @@ def figures(folder: Path, verdicts: Sequence[Verdict]) -> tuple[tuple[Path, str 
     laws = [(each.check.IN_WORDS, each.panels[0]) for each in verdicts if each.panels]
     if laws:
         found |= files_together("laws", laws, columns=min(5, len(laws)))
+        found |= files_together("laws-narrow", laws, columns=min(2, len(laws)))
     return tuple((folder / name, content) for name, content in found.items())
 
 

@@ -64,7 +64,7 @@ def alarm(verdicts: Sequence[Verdict]) -> str:
     """The false alarm of all, in words where it is 0 or unknown."""
     chance = float(sum(verdict.false_alarm for verdict in verdicts))
     if math.isnan(chance):
-        return "unknown, since a band or a bound failed"
+        return "unknown, since a bound failed"
     return f"{chance:.0e}" if chance else "0"
 
 
@@ -84,8 +84,6 @@ def mark(finding: Finding) -> str:
         return "shown"
     if not finding.passed:
         return f"FAIL {finding.allowance}"
-    if finding.beside:
-        return f"within band {finding.allowance.removeprefix('within ')}"
     return f"ok {finding.allowance}"
 
 

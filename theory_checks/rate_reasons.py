@@ -99,9 +99,11 @@ def cause(reached: dict[str, bool], facts: np.ndarray, recursive: float) -> str:
     elif recursive == 0:
         named = "moving average, not recursive"
     elif reached.get(UPPER) or reached.get(BOTH):
-        named = "its β, η or upper step"
+        named = "its momentum, β, η or upper step"
     elif reached.get(LOWER):
         return "its α, γ or τ"
+    elif not {UPPER, LOWER} & reached.keys():
+        return "its own method, not taken apart"
     else:
         return "none of variance, β, η, α, γ, τ alone"
     return f"{named}; variance" if reached.get(BOTH) and not reached.get(UPPER) else named

@@ -142,7 +142,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "measured": _number(finding.measured),
         "interval": None if interval is None else [_number(end) for end in interval],
         "kind": finding.kind,
-        "beside": finding.beside,
         "allowance": finding.allowance,
         "used": _number(finding.used),
         "false_alarm": _number(finding.false_alarm),

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special, stats
 
 ALPHA = 1e-9  # false alarm of one sampled finding that is an equality
-LEVEL = 0.99  # of the interval that a band or a bound holds, unless a check says otherwise
+LEVEL = 0.99  # of the interval that a bound holds, unless a check says otherwise
 ROUNDING_ONLY = 1e-9  # relative; what allows more is no equality
 KINDS = ("equality", "band", "bound", "shown")
 
@@ -32,8 +32,9 @@ class Finding:
     """One comparison of theory and measurement; the functions below make them.
 
     ``kind`` is one of ``KINDS``: an equality up to rounding or up to chance, a band around the
-    prediction, an inequality, or what is shown and not judged. ``allowance`` says in a word how
-    much is allowed, ``used`` is the share of it that was used: above 1 the finding fails.
+    prediction of what has no chance in it, an inequality, or what is shown and not judged.
+    ``allowance`` says in a word how much is allowed, ``used`` is the share of it that was used:
+    above 1 the finding fails.
     ``interval`` is that of the measurement, None where no chance is in it. ``false_alarm`` is the
     probability that right code fails: 0 where there is no chance, NaN where nothing bounds it.
     ``p_value``, where there is one, is uniform on (0, 1) if the theory holds.
@@ -55,14 +56,6 @@ class Finding:
     def judged(self) -> bool:
         """Whether it counts: what is only shown does not."""
         return self.kind != "shown"
-
-    @property
-    def beside(self) -> bool:
-        """Whether the prediction lies outside the interval, so that only a band lets it pass."""
-        if self.kind != "band" or self.interval is None:
-            return False
-        low, high = self.interval
-        return not low <= self.predicted <= high
 
 
 # --- without chance --------------------------------------------------------------------------
@@ -200,75 +193,7 @@ def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) 
     )
 
 
-# --- bands and bounds of what is sampled -----------------------------------------------------
-
-
-def within_band(
-    quantity: str,
-    predicted: float,
-    band: float,
-    measured: float,
-    error: float,
-    level: float = LEVEL,
-    bias: float | None = None,
-) -> Finding:
-    """A quantity known up to less than ``band``: its whole interval must lie within the band.
-
-    ``bias`` is how far the truth may be off the prediction, where that is derived or declared;
-    without it the false alarm is the chance that a fresh seed fails, by what this one showed.
-    """
-    half = _half_width(level) * error
-    low, high = measured - half, measured + half
-    passed = bool(predicted - band <= low and high <= predicted + band)
-    given = "" if bias is None else f", given a bias of at most {bias:g}"
-    if bias is None:
-        alarm = _fresh_alarm(passed, error, predicted + band - high, low - (predicted - band))
-    else:
-        alarm = band_false_alarm(band, bias, error, level)
-    return Finding(
-        quantity,
-        float(predicted),
-        float(measured),
-        (float(low), float(high)),
-        "band",
-        f"within {short(band)}",
-        f"{100 * level:g} % interval within {band:g} of the prediction{given}",
-        passed,
-        _share(max(high - predicted, predicted - low), band),
-        alarm,
-    )
-
-
-def within_factor(
-    quantity: str,
-    predicted: float,
-    factor: float,
-    measured: float,
-    error: float = 0.0,
-    level: float = LEVEL,
-) -> Finding:
-    """A positive quantity whose whole interval must lie within a factor of the prediction.
-
-    ``error`` is the standard error of the logarithm; 0 where there is no chance.
-    """
-    half, room = _half_width(level) * error, math.log(factor)
-    with np.errstate(all="ignore"):  # a fault's may be infinite, or NaN
-        centre = float(np.log(measured) - np.log(predicted))
-        low, high = (float(measured * np.exp(sign * half)) for sign in (-1, 1))
-    passed = bool(-room <= centre - half and centre + half <= room)  # False for a NaN
-    of = f"{100 * level:g} % interval within" if error else "within"
-    return Finding(
-        quantity,
-        float(predicted),
-        float(measured),
-        (low, high) if error else None,
-        "band",
-        f"factor {short(factor)}",
-        f"{of} a factor {factor:g} of the prediction",
-        passed,
-        _share(abs(centre) + half, room),
-        _fresh_alarm(passed, error, room - centre - half, room + centre - half),
-    )
+# --- bounds of what is sampled --------------------------------------------------------------
 
 
 def at_least(
@@ -360,12 +285,6 @@ def slope(sizes: Sequence[float], samples: Sequence[np.ndarray]) -> tuple[float,
 def relative_error(sample: np.ndarray) -> float:
     """Standard error of the sample's mean, divided by that mean."""
     return float(np.std(sample, ddof=1) / math.sqrt(len(sample)) / np.mean(sample))
-
-
-def band_false_alarm(band: float, bias: float, error: float, level: float) -> float:
-    """Probability that ``within_band`` rejects when the truth is ``bias`` off its prediction."""
-    room = band - _half_width(level) * error
-    return _tail((room - bias) / error) + _tail((room + bias) / error)
 
 
 def equality_power(effect: float) -> float:

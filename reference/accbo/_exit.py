@@ -118,6 +118,8 @@ def _sentence(error: BaseException) -> str:
     """What is said where there is no answer; exceptions of ours speak for themselves."""
     if isinstance(error, Exception) and type(error).__module__.split(".")[0] in OURS:
         return one_line(str(error))
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{one_line(str(error.filename))}: {error.strerror}{place(error)}{hint(error)}"
     if isinstance(error, ValueError | TypeError | OSError) and str(error):
         return f"{one_line(str(error))}{place(error)}{hint(error)}"
     return f"no verdict, for something raised {described(error)}"

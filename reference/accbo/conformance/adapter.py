@@ -3,13 +3,43 @@
 An implementation is a *factory*: ``factory(problem, algorithm, state)`` returns an object with
 ``step(sample)`` and ``state()``, a mapping that holds ``x`` and any other field of
 ``AccBOState``, or of the state of the algorithm that it implements. Arrays are of the
-implementer's own namespace. Optional:
+implementer's own namespace. ``accbo conform --scaffold`` writes one to start from.
+
+``problem`` has, at x of shape ``(d_x,)`` and y, v of shape ``(d_y,)``:
+
+=========================================  ===================  ==========
+``grad_x_upper(x, y, sample)``             ∇_x F(x, y; ξ)       ``(d_x,)``
+``grad_y_upper(x, y, sample)``             ∇_y F(x, y; ξ)       ``(d_y,)``
+``grad_y_lower(x, y, sample)``             ∇_y G(x, y; π)       ``(d_y,)``
+``hvp_lower(x, y, v, sample)``             ∇²_yy G(x, y; ζ) v   ``(d_y,)``
+``cross_lower(x, y, v, sample)``           ∇²_xy G(x, y; ζ⁰) v  ``(d_x,)``
+``upper(x, y, sample)``, ``lower(…)``      F, G                 ``()``
+``d_x``, ``d_y``                           the sizes
+=========================================  ===================  ==========
+
+``algorithm`` has the hyper-parameters by the names of the class of ``accbo.algorithms``, and
+``sample`` the noise of one iteration: NamedTuples of mappings from fields, which are the
+problem's own business, to arrays. Of AccBO:
+
+==================  ==========================================  ============================
+``sample.upper``    ξ                                           ``(d,)``
+``sample.cross``    ζ⁰                                          ``(d,)``
+``sample.hessian``  ζ, a row for each factor of the series      ``(Q − 1, d)``, or as many as
+                                                                ``factors`` takes
+``sample.power``    q of the randomised series, else empty      ``power``: ``(1,)``
+``sample.lower``    π, a row for each lower step                ``(steps, d)``
+==================  ==========================================  ============================
+
+``rows`` takes the rows of such a part one by one. ``scaffold/samples.py`` has the parts and axes
+of the other algorithms; replicates (``batched``) are axes in front of ``d``. Optional:
 
 - ``load(state)`` on the object: go on from another state, without a new object;
+- ``parts()`` on the object: intermediates of the last step, a mapping from any of the names that
+  ``accbo explain`` prints to arrays; it marks the first that is off;
 - ``factory.start(problem, algorithm, x, y, start)``: the object after warm start and iteration 0;
 - ``factory.batched = True``: x may have leading axes of replicates;
 - ``factory.conventions``: what is covered of SPEC §2, ``{"order": "simultaneous"}`` for instance;
-- ``factory.namespace = "torch"``: the arrays it takes;
+- ``factory.namespace = "torch"``: the arrays it takes (``from_tree``: as lists or dicts of them);
 - ``factory.algorithm = "SABA"``: what it implements, AccBO by default. A field inside a part of
   the state has a dotted name, or stands in a mapping of its own: ``tables.grad_y_lower.mean``.
 """
@@ -52,6 +82,7 @@ def from_function(
     step: Callable[..., Any],
     *,
     start: Callable[..., Any] | None = None,
+    parts: Callable[..., Any] | None = None,
     namespace: str = "numpy",
     batched: bool = False,
     conventions: Mapping[str, Any] | None = None,
@@ -61,7 +92,9 @@ def from_function(
 
     A state is a mapping or a NamedTuple; the first one is an ``AccBOState``, or the state of the
     ``algorithm`` of that name. ``start(problem,
-    algorithm, x, y, start)`` returns the state after iteration 0.
+    algorithm, x, y, start)`` returns the state after iteration 0. ``parts(problem, algorithm,
+    state, sample)`` returns what a step from ``state`` computes on its way, by the names that
+    ``accbo explain`` prints.
     """
 
     class Implementation:
@@ -76,12 +109,16 @@ def from_function(
 
         def step(self, sample: Any) -> None:
             """One iteration."""
-            self.latest = step(self.problem, self.algorithm, self.latest, sample)
+            self.before = self.problem, self.algorithm, self.latest, sample
+            self.latest = step(*self.before)
 
         def state(self) -> Any:
             """What the function returned."""
             latest = self.latest
             return latest._asdict() if hasattr(latest, "_asdict") else latest
+
+    if parts is not None:
+        Implementation.parts = lambda self: parts(*self.before)  # type: ignore[attr-defined]
 
     def factory(problem: Any, algorithm: Any, state: Any) -> Implementation:
         return Implementation(problem, algorithm, state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from accbo._foreign import read
 from accbo._limits import Limit, TooLong, at_most
-from accbo.conformance.methods import ACCBO, declared
+from accbo.conformance.methods import DEFAULT, declared, option
 from accbo.conformance.running.observation import Observation, fits
 from accbo.conformance.running.observe import TIME_LIMIT, Runner
 from accbo.conformance.vectors.vector import SET, Vector, load
@@ -29,8 +29,6 @@ from accbo.conformance.verdict.report import (
 )
 from accbo.namespaces import like
 
-COMPARED = "something was compared"
-
 
 def check(
     factory: Any,
@@ -46,15 +44,19 @@ def check(
     limit_total: float | None = None,
     progress: bool = False,
     name: str = "",
+    strict: bool = False,
 ) -> Report:
     """Hold ``factory`` (``accbo.conformance.adapter``) to the reference; all checks are run.
 
     ``algorithm`` is the name of what it implements, ``factory.algorithm`` or AccBO by default.
     ``namespace`` is that of the arrays it takes, ``factory.namespace`` or NumPy by default.
-    ``expected_failures`` maps names of checks to reasons and is strict. ``callback`` sees every
-    check as it is made. ``fast`` runs a part of the set, ``cases`` an older set. ``time_limit``
-    is in seconds a call, ``limit_total`` for all of them: what was judged until then is in the
-    report. Raises ``ConformanceError`` where something departs or could not run, unless
+    ``expected_failures`` maps what is expected to fail to reasons, and is strict: names of checks,
+    globs of them, or names of mistakes of ``accbo faults``. ``callback`` sees every check as it
+    is made. ``fast`` runs a part of the set, ``cases`` an older set. ``time_limit`` is in seconds
+    a call, ``limit_total`` for all of them: what was judged until then is in the report. What
+    departs where squares over- or underflow alone conforms, as the verdict says, unless
+    ``strict``. Raises
+    ``ConformanceError`` where something departs or could not run, unless
     ``on_fail`` is ``"return"``; ``ForeignError`` where the factory cannot be asked what it
     covers; ``ValueError`` or ``TypeError`` for arguments that make no sense, such as an
     algorithm that is not known;
@@ -86,6 +88,7 @@ def check(
         contract=found.contract,
         reproduce=_reproduce(name, algorithm) if ":" in name else "",
         stopped=found.stopped,
+        strict=strict,
     )
     if on_fail == "raise" and not report.conforms:
         raise ConformanceError(report)
@@ -126,7 +129,8 @@ def _look(
             if runner.ended:
                 found.stopped = f"{runner.ended}; the others were not tried"
                 return
-    for made in _contract(runner, vectors):
+    for _, make in contract(runner, vectors):
+        made = make()
         found.contract.append(made)
         if callback is not None:
             callback(made)
@@ -139,11 +143,10 @@ def namespace_of(factory: Any, namespace: str | None = None) -> str:
 
 
 def _reproduce(name: str, algorithm: str) -> str:
-    which = "" if algorithm == ACCBO else f" --algorithm {algorithm}"
-    return f"accbo explain {name}{which} --check {{id}}"
+    return f"accbo explain {name}{option(algorithm)} --check {{id}}"
 
 
-def select(cases: int = SET, fast: bool = False, algorithm: str = ACCBO) -> tuple[Vector, ...]:
+def select(cases: int = SET, fast: bool = False, algorithm: str = DEFAULT) -> tuple[Vector, ...]:
     """The vectors of an algorithm's set, or of its fast tier."""
     return load(cases, algorithm, fast)
 
@@ -151,22 +154,31 @@ def select(cases: int = SET, fast: bool = False, algorithm: str = ACCBO) -> tupl
 # --- what is asked beyond the numbers -------------------------------------------------------
 
 
-def _contract(runner: Runner, vectors: Sequence[Vector]) -> Iterator[Check]:
-    """Determinism, and where offered ``load`` and ``start``."""
+def contract(
+    runner: Runner, vectors: Sequence[Vector]
+) -> Iterator[tuple[str, Callable[[], Check]]]:
+    """Whether a step and a run are deterministic and, where it is not, that ``start`` is there.
+
+    The name of each check, and the function that makes it.
+    """
     for kind in ("step", "trajectory"):
-        for vector in vectors:
-            if vector.kind != kind or vector.dtype != "float64":
-                continue
+        name = f"deterministic ({kind})"
+        yield name, functools.partial(_deterministic, name, runner, vectors, kind)
+    if not runner.starts:
+        why = "start: not covered (the factory has no start)"
+        yield "start", lambda: Check("start", SKIP, trouble=why)
+
+
+def _deterministic(name: str, runner: Runner, vectors: Sequence[Vector], kind: str) -> Check:
+    for vector in vectors:
+        if vector.kind == kind and vector.dtype == "float64":
             one = runner.run(vector, runner.modes(vector)[0])
             if not one.missing:
-                yield _same_twice(runner, one)
-                break
-    if not runner.starts:
-        yield Check("start", SKIP, trouble="start: not covered (the factory has no start)")
+                return _same_twice(name, runner, one)
+    return Check(name, SKIP, trouble="deterministic: not covered (no such case is)")
 
 
-def _same_twice(runner: Runner, first: Observation) -> Check:
-    name = f"deterministic ({first.name})"
+def _same_twice(name: str, runner: Runner, first: Observation) -> Check:
     second = runner.run(first.vector, first.mode)
     trouble = first if first.trouble else second
     if trouble.trouble:
@@ -177,128 +189,7 @@ def _same_twice(runner: Runner, first: Observation) -> Check:
     return Check(
         name,
         FAIL,
-        trouble="two runs on the same samples differ: all randomness must come from the sample, "
-        "and load() must replace all that is kept "
+        trouble=f"two runs of {first.name} on the same samples differ: all randomness must come "
+        "from the sample, and load() must replace all that is kept "
         f"(largest difference {gap:.3g} tolerances)",
     )
-
-
-# --- pytest ---------------------------------------------------------------------------------
-
-
-def named_checks(
-    factory: Any,
-    *,
-    algorithm: str | None = None,
-    namespace: str | None = None,
-    fast: bool = False,
-    cases: int = SET,
-    time_limit: float | None = TIME_LIMIT,
-    limit_total: float | None = None,
-) -> Iterator[tuple[str, Callable[[], Check]]]:
-    """The name of every check, and the function that makes it.
-
-    ``limit_total`` counts from the first one on, in the process that makes it. The last check is
-    that there was something to compare at all: tests that are all skipped look green.
-    """
-    runner = Runner(factory, namespace_of(factory, namespace), time_limit)
-    vectors = select(cases, fast, declared(factory, algorithm))
-    within = _Within(limit_total)
-
-    def make(vector: Vector, mode: str) -> Callable[[], Check]:
-        name = Observation(vector, mode, ()).name
-        return lambda: within(name, lambda: check_one(runner.run(vector, mode)))
-
-    for vector in vectors:
-        for mode in runner.modes(vector):
-            yield Observation(vector, mode, ()).name, make(vector, mode)
-    yield COMPARED, lambda: within(COMPARED, lambda: _compared(runner, vectors))
-
-
-class _Within:
-    """All checks of one factory share a limit, from the first one on."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
-        self._limit: Limit | None = None
-
-    def __call__(self, name: str, make: Callable[[], Check]) -> Check:
-        if self._seconds is None:
-            return make()
-        if self._limit is None:
-            self._limit = Limit(self._seconds, time.monotonic() + self._seconds)
-        why = f"not judged: the limit of {self._seconds:g} s for all cases was used up"
-        if not self._limit.left:
-            return Check(name, ERROR, trouble=why)
-        with at_most(self._limit.left) as limit:
-            try:
-                return make()
-            except TooLong as late:
-                if late.limit is not limit:
-                    raise
-                return Check(name, ERROR, trouble=why)
-
-
-def _compared(runner: Runner, vectors: Sequence[Vector]) -> Check:
-    """Whether some case is covered; the first that is ends the search."""
-    reason = "no case"
-    for vector in vectors:
-        for mode in runner.modes(vector):
-            one = runner.run(vector, mode)
-            if not one.missing:
-                return dataclasses.replace(check_one(one), name=COMPARED)
-            reason = one.missing
-    return Check(COMPARED, ERROR, trouble=f"nothing was compared: {reason}")
-
-
-def settle(found: Check) -> None:
-    """Skip the running test where ``found`` is not covered, and fail it unless it passed.
-
-    Not by ``assert``, which Python leaves out under -O.
-    """
-    import pytest
-
-    if found.status == SKIP:
-        pytest.skip(found.trouble)
-    if found.status != PASS:
-        raise AssertionError(found.message)
-
-
-def parametrize(
-    factory: Any,
-    *,
-    algorithm: str | None = None,
-    namespace: str | None = None,
-    fast: bool = False,
-    cases: int = SET,
-    expected_failures: Mapping[str, str] | None = None,
-    time_limit: float | None = TIME_LIMIT,
-    limit_total: float | None = None,
-) -> Any:
-    """A pytest decorator: the test gets ``check``, one function a case, and calls it.
-
-    ``check()`` raises ``AssertionError`` with the departure, or skips what is not covered.
-    ``time_limit`` and ``limit_total`` are those of ``check``.
-    """
-    import pytest
-
-    expected = dict(expected_failures or {})
-
-    def case(name: str, make: Callable[[], Check]) -> Any:
-        reason = expected.pop(name, None)
-        marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason is not None else []
-        return pytest.param(lambda: settle(make()), id=name, marks=marks)
-
-    offered = named_checks(
-        factory,
-        algorithm=algorithm,
-        namespace=namespace,
-        fast=fast,
-        cases=cases,
-        time_limit=time_limit,
-        limit_total=limit_total,
-    )
-    made = [case(name, run) for name, run in offered]
-    if expected:
-        raise ValueError(f"expected_failures names checks that do not exist: {sorted(expected)}")
-    return pytest.mark.parametrize("check", made)

@@ -7,8 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from accbo.conformance.verdict.report import EDGE_ALONE, EXCEPT
+
 MOST = 10  # annotations that GitHub shows of one step
-COLOURS = {"conforms": "brightgreen", "departs": "red"}
+COLOURS = {
+    "conforms": "brightgreen",
+    EXCEPT: "yellow",
+    EDGE_ALONE: "orange",
+    "departs": "red",
+}
 
 
 def annotated(report: Mapping[str, Any]) -> str:
@@ -17,9 +24,9 @@ def annotated(report: Mapping[str, Any]) -> str:
     ``report`` is the document that ``accbo conform --json`` writes.
     """
     name, verdict = report["implementation"], report["verdict"]
-    lines = [
-        _line("notice" if report["conforms"] else "error", f"{name} {verdict}", _why(report), name)
-    ]
+    good = "warning" if report.get("severity") else "notice"  # older reports have none
+    level = good if report["conforms"] else "error"
+    lines = [_line(level, f"{name} {verdict}", _why(report), name)]
     for check in report["checks"]:
         if not report["conforms"] and check["status"] in FAILED and len(lines) < MOST:
             lines.append(_line("error", check["name"], check["message"], name))

@@ -7,11 +7,11 @@ oracle holds these and slips that no law of the theory has a reason to see.
 
 from __future__ import annotations
 
-from accbo.conformance.methods import ACCBO, METHODS
+from accbo.conformance.methods import DEFAULT, METHODS
 from accbo.conformance.mistakes.mistake import Fault
 
 FAULTS: dict[str, Fault] = {
-    name: fault for name, fault in METHODS[ACCBO].faults.items() if fault.laws
+    name: fault for name, fault in METHODS[DEFAULT].faults.items() if fault.laws
 }
 
 __all__ = ["FAULTS", "Fault"]

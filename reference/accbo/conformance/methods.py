@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from accbo import algorithms
+from accbo._arrays import rows
 from accbo._foreign import read
 from accbo.conformance.mistakes.catalogue import faults_of
 from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.mistakes.mistake import Fault
-
-ACCBO = "AccBO"
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,16 @@ class Method:
     """What the oracle needs to know of an algorithm.
 
     ``settings`` are hyper-parameters of its vectors, none at ½ and no two alike; where
-    ``neumann_terms`` is among them the scale l is added. ``problems`` are those of its vectors,
-    ``others`` legitimate conventions other than the declared one, as changes of the algorithm
-    (``others``) or of a vector, whose start they change (``starts``).
+    ``neumann_terms`` is among them the scale l is added. ``problems`` are those of its vectors.
+    ``conventions`` tells which choices of SPEC §2 a vector was made under, if there are any;
+    legitimate ones other than the declared are changes of the algorithm (``others``) or of a
+    vector, whose start they change (``starts``).
+
+    Its vectors are in ``file``, ``{family}`` being a kind of problem, and at least ``least`` of
+    them; where ``smallest_momentum``, they say the least ‖m‖; their flags hold what is seen in
+    copies alone, such as ``x_previous``, where ``seen_in_copies``. The files of the first row
+    (``DEFAULT``) are older than the second: neither they nor results for them say whose they are,
+    and over how many samples m_0 is the mean is counted.
     """
 
     algorithm: type
@@ -38,6 +44,11 @@ class Method:
     problems: tuple[str, ...] = ()
     others: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
     starts: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
+    conventions: Callable[[Any], dict[str, str]] | None = None
+    file: str = "methods/{name}.json"
+    least: int = 0
+    smallest_momentum: bool = False
+    seen_in_copies: bool = True
 
 
 def _method(algorithm: type, *rest: Any, **more: Any) -> Method:
@@ -63,12 +74,30 @@ def _first_only(vector: Any) -> Any:
     return dataclasses.replace(vector, start=start)
 
 
+def _choices(vector: Any) -> dict[str, str]:
+    """Order, sampling and option; of a start, whether m_0 is the mean of several samples."""
+    algorithm = vector.algorithm
+    chosen = {
+        "order": algorithm.order,
+        "neumann_sampling": algorithm.neumann_sampling,
+        "option": "I" if algorithm.period is None else "II",
+    }
+    if vector.start is not None:
+        chosen["first"] = "one" if rows(vector.start.first.upper) == 1 else "mean"
+    return chosen
+
+
 _NOISY = ("nonquadratic/2x3", "nonquadratic/3x4", "quadratic/2x3", "finite_sum/2x3")
 _SUMS = ("finite_sum/2x3 terms", "finite_sum/3x2 terms")
 
 METHODS: dict[str, Method] = {
-    ACCBO: _method(
+    "AccBO": _method(
         algorithms.AccBO,
+        file="{family}.json",
+        least=500,
+        smallest_momentum=True,
+        seen_in_copies=False,
+        conventions=_choices,
         others={f"order = {order}": _order(order) for order in ("sequential", "simultaneous")},
         starts={"first = one (m_0 from the first sample)": _first_only},
     ),
@@ -227,27 +256,30 @@ METHODS: dict[str, Method] = {
 }
 
 
+DEFAULT = next(iter(METHODS))
+
+
 def catalogue(name: str) -> Mapping[str, Fault]:
     """The known mistakes of an algorithm; raises ``ValueError`` for a name that is none."""
     return METHODS[known(name)].faults
 
 
-def expect_method(name: str, known: Sequence[str]) -> str:
-    """``name``; raises ``ValueError`` with the nearest name where it is none of ``known``."""
-    if name in known:
-        return name
-    lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(str(name).lower().replace("-", ""), lower, n=1)
-    hint = f"; did you mean {lower[near[0]]}?" if near else "."
-    raise ValueError(f"there is no algorithm {name!r}{hint} Known: {', '.join(known)}")
-
-
 def known(name: str) -> str:
     """``name``; raises ``ValueError`` with the nearest name where the oracle does not know it."""
-    return expect_method(name, tuple(METHODS))
+    if name in METHODS:
+        return name
+    lower = {each.lower(): each for each in METHODS}
+    near = difflib.get_close_matches(str(name).lower().replace("-", ""), lower, n=1)
+    hint = f"; did you mean {lower[near[0]]}?" if near else "."
+    raise ValueError(f"there is no algorithm {name!r}{hint} Known: {', '.join(METHODS)}")
 
 
 def declared(factory: Any, name: str | None = None) -> str:
-    """The algorithm that a factory is to be held to: ``name``, its own ``algorithm``, or AccBO."""
+    """What a factory is to be held to: ``name``, its own ``algorithm``, or the first row."""
     own = read(factory, "algorithm")
-    return known(name or (own if isinstance(own, str) else ACCBO))
+    return known(name or (own if isinstance(own, str) else DEFAULT))
+
+
+def option(method: str) -> str:
+    """What to add to a command about ``method``; nothing for the first row."""
+    return "" if method == DEFAULT else f" --algorithm {method}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -29,10 +30,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         help="seconds for all cases of an implementation, in each process; those left over fail",
     )
+    group.addoption(
+        "--accbo-expect",
+        metavar="WHAT=REASON",
+        action="append",
+        default=[],
+        help="what is expected to fail, as for accbo conform --expect",
+    )
+    group.addoption(
+        "--accbo-strict",
+        action="store_true",
+        help="what departs where squares over- or underflow alone is a departure too",
+    )
     for option in group.options:
         name = option.names()[0]
-        kind: Any = {"--accbo-conform": "linelist", "--accbo-fast": "bool"}.get(name, "string")
+        kind: Any = _KINDS.get(name, "string")
         parser.addini(name[2:].replace("-", "_"), f"as {name}", type=kind)
+
+
+_KINDS = {
+    "--accbo-conform": "linelist",
+    "--accbo-expect": "linelist",
+    "--accbo-fast": "bool",
+    "--accbo-strict": "bool",
+}
 
 
 class _Options(NamedTuple):
@@ -44,6 +65,8 @@ class _Options(NamedTuple):
     namespace: str | None
     fast: bool
     limit_total: float | None
+    expect: list[str]
+    strict: bool
 
 
 def _options(config: pytest.Config) -> _Options:
@@ -71,6 +94,8 @@ def _options(config: pytest.Config) -> _Options:
         namespace=given("namespace") or None,
         fast=bool(given("fast")),
         limit_total=number("limit_total", float, "seconds above 0"),
+        expect=given("expect"),
+        strict=bool(given("strict")),
     )
 
 
@@ -93,21 +118,25 @@ class _Implementation(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         from accbo._foreign import ForeignError
-        from accbo.conformance.check import named_checks
+        from accbo.conformance.as_tests import AsTests
         from accbo.conformance.vectors.vector import SET
+        from accbo.conformance.verdict.expected import expectation
 
         options = _options(self.config)
-        offered = named_checks(
-            _load(self.name),
-            algorithm=options.algorithm,
-            namespace=options.namespace,
-            fast=options.fast,
-            cases=SET if options.cases is None else options.cases,
-            limit_total=options.limit_total,
-        )
         try:
-            for name, make in offered:
-                yield _Case.from_parent(self, name=name, make=make)
+            tested = AsTests(
+                _load(self.name),
+                algorithm=options.algorithm,
+                namespace=options.namespace,
+                fast=options.fast,
+                cases=SET if options.cases is None else options.cases,
+                expected_failures=dict(map(expectation, options.expect)),
+                limit_total=options.limit_total,
+                name=self.name,
+                strict=options.strict,
+            )
+            for name, make in tested.checks():
+                yield _Case.from_parent(self, name=name, make=make, tested=tested)
         except (ValueError, ForeignError, RuntimeError) as error:
             raise pytest.UsageError(f"--accbo-conform {self.name}: {error}") from None
 
@@ -115,25 +144,40 @@ class _Implementation(pytest.Collector):
 class _Case(pytest.Item):
     """One check."""
 
-    def __init__(self, *, make: Any, **options: Any) -> None:
+    def __init__(self, *, make: Any, tested: Any, **options: Any) -> None:
         super().__init__(**options)
-        self.make = make
+        self.make, self.tested = make, tested
 
     def runtest(self) -> None:
         """Skip what is not covered, fail what departs or could not run."""
-        from accbo.conformance.check import settle
-
-        settle(self.make())
+        self.tested.settle(self.make())
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
         """The departure alone: the traceback would be ours."""
         if isinstance(excinfo.value, AssertionError):
-            return str(excinfo.value)
+            return _Said(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, None, str]:
         """Where the item comes from."""
         return self.path, None, self.name
+
+
+class _Said:
+    """A failure in words, whose first line stands in pytest's summary and in JUnit."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.reprcrash = SimpleNamespace(message=text.partition("\n")[0])
+
+    def __str__(self) -> str:
+        """All of it."""
+        return self.text
+
+    def toterminal(self, terminal: Any) -> None:
+        """All of it, among the failures."""
+        for line in self.text.split("\n"):
+            terminal.line(line)
 
 
 def _load(target: str) -> Any:

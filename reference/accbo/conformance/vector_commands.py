@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,16 @@ from accbo._exit import COULD_NOT_RUN, DEPARTS, OK, Answer
 from accbo._extras import install
 from accbo._pieces.workers import WorkerError
 from accbo._printable import one_line
-from accbo.conformance.methods import ACCBO, METHODS, catalogue, known
+from accbo.conformance.methods import DEFAULT, METHODS, catalogue, known, option
 from accbo.conformance.vectors.proof import commands as proof_commands
-from accbo.conformance.vectors.vector import SET, Vector, folder_of, load, set_files
+from accbo.conformance.vectors.vector import (
+    SET,
+    Vector,
+    convention,
+    folder_of,
+    load,
+    set_files,
+)
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +47,7 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument("results", metavar="RESULTS.json")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
+    add_strict(parser)
     parser.set_defaults(run=_verify)
 
 
@@ -66,14 +73,7 @@ def _add_path(commands: Any) -> None:
 
 def _add_schema(commands: Any) -> None:
     parser = commands.add_parser("schema", help="print a JSON Schema")
-    choices = ("vectors", "results", "method_vectors", "method_results")
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=choices,
-        default="vectors",
-        help="of AccBO's files, or of those of the other algorithms",
-    )
+    parser.add_argument("what", nargs="?", choices=("vectors", "results"), default="vectors")
     parser.add_argument("--write", action="store_true", help="write all into the source tree")
     parser.set_defaults(run=_schema)
 
@@ -117,7 +117,17 @@ def _add_generate(commands: Any) -> None:
 def add_algorithm(parser: Any) -> None:
     """Add ``--algorithm`` to a command."""
     parser.add_argument(
-        "--algorithm", metavar="NAME", help=f"one of {', '.join(METHODS)}; default: {ACCBO}"
+        "--algorithm", metavar="NAME", help=f"one of {', '.join(METHODS)}; default: {DEFAULT}"
+    )
+
+
+def add_strict(parser: Any) -> None:
+    """Add ``--strict`` to a command."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit code 1 also where it departs at the edge of the range of floating point alone, "
+        "where squares over- or underflow; without it the verdict says so, and the exit code is 0",
     )
 
 
@@ -152,17 +162,22 @@ def _verify(options: argparse.Namespace) -> Answer:
         return _lacks(error)
     results = read_results(options.results)
     shown = observations(results)
-    report = judge(shown, implementation=results.implementation, cases=results.set)
-    found = answer(report, options)
-    digits = "" if report.conforms else digits_hint(shown)
-    return replace(found, text=f"{found.text}\n\nfirst: {digits}") if digits else found
+    report = judge(
+        shown,
+        implementation=results.implementation,
+        cases=results.set,
+        first=digits_hint(shown),
+        strict=options.strict,
+    )
+    return answer(report, options)
 
 
 def _list(options: argparse.Namespace) -> Answer:
-    method = known(options.algorithm or ACCBO)
+    method = known(options.algorithm or DEFAULT)
     if options.fault is not None and options.fault not in catalogue(method):
-        which = "" if method == ACCBO else f" --algorithm {method}"
-        raise ValueError(f"there is no fault {options.fault!r}; accbo faults{which} lists them")
+        raise ValueError(
+            f"there is no fault {options.fault!r}; accbo faults{option(method)} lists them"
+        )
     lines = [
         _line(vector)
         for vector in load(options.set, method)
@@ -172,13 +187,12 @@ def _list(options: argparse.Namespace) -> Answer:
 
 
 def _line(vector: Vector) -> str:
-    choice = vector.method
-    if choice == ACCBO:
-        option = "I" if vector.algorithm.period is None else "II"
-        choice = f"{vector.algorithm.order}, {vector.algorithm.neumann_sampling}, option {option}"
+    choices = convention(vector)
+    choice = "{order}, {neumann_sampling}, option {option}".format(**choices) if choices else ""
     size = f"{vector.problem.d_x}x{vector.problem.d_y}"
     tier = "fast" if vector.fast else ""
-    return f"{vector.id:44} {vector.kind:10} {vector.dtype} {size:5} {choice:38} {tier}".rstrip()
+    parts = f"{vector.id:44} {vector.kind:10} {vector.dtype} {size:5}"
+    return f"{parts} {choice or vector.method:38} {tier}".rstrip()
 
 
 def _page(_: argparse.Namespace) -> Answer:
@@ -220,11 +234,11 @@ def _generate(options: argparse.Namespace) -> Answer:
         return _lacks(error)
     place = options.folder or folder()
     if options.flags:
-        changed = reflag(known(options.algorithm or ACCBO), check=options.check)
+        changed = reflag(known(options.algorithm or DEFAULT), check=options.check)
         code = DEPARTS if changed and options.check else OK
         return Answer(code, "\n".join([*changed, f"{len(changed)} vectors"]))
     try:
-        method = known(options.algorithm or ACCBO)
+        method = known(options.algorithm or DEFAULT)
         differing = generate(place, check=options.check, jobs=options.jobs, method=method)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)

@@ -67,10 +67,10 @@ class Form:
         wanted = dict(self.leaves)
         for path in dict.fromkeys((*wanted, *shapes)):
             if shapes.get(path) != wanted.get(path):
-                have, want = (each.get(path, "nothing") for each in (shapes, wanted))
+                have, want = (_shape(each.get(path)) for each in (shapes, wanted))
                 raise ValueError(
-                    f"{self.name} has changed its structure: {path} is {_shape(have)}, and the "
-                    f"problem was built with {_shape(want)} there"
+                    f"{self.name} has changed its structure: the problem was built with {want} as "
+                    f"{path}, and there is {have}"
                 )
         return joined([leaf for _, leaf in found])
 
@@ -131,8 +131,8 @@ def _expect_leaf(path: str, leaf: Any) -> None:
         raise TypeError(f"{path} must hold floating-point numbers, got {dtype_name(leaf)}")
 
 
-def _shape(found: Any) -> str:
-    return found if isinstance(found, str) else f"of shape {found}"
+def _shape(found: tuple[int, ...] | None) -> str:
+    return "nothing" if found is None else f"an array of shape {found}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,14 +8,16 @@ left out, with the reason.
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from accbo._arrays import Array, asarray, is_array, to_host
+from accbo._arrays import Array, asarray, device, dtype_name, is_array, to_host
 from accbo._blame import defined, described
 from accbo._foreign import ForeignError, foreign, read
 from accbo.auditing.oracle import AuditError, Oracle
@@ -23,7 +25,7 @@ from accbo.auditing.spectra import lower_end
 from accbo.conformance.running.target import load_target, space_of
 from accbo.sampling import probe_normals
 from accbo.tasks.blocks import Blocks
-from accbo.tasks.task import Instance, Measure, Task, TaskError
+from accbo.tasks.task import UNTESTED, Instance, Measure, Task, TaskError
 from accbo.validation import check_problem
 
 DRAWS = 4  # realisations whose curvature is looked at
@@ -71,7 +73,7 @@ def own_task(target: str) -> Task:
     found = _loaded(target)
     kind = type(found.problem).__name__
     about = f"a task of one's own: {kind}, d_x = {found.problem.d_x}, d_y = {found.problem.d_y}"
-    return Task(target, about, "its own data", functools.partial(_instance, target), BUDGET)
+    return Task(target, about, "", functools.partial(_instance, target), BUDGET)
 
 
 def left_out(target: str) -> Mapping[str, str]:
@@ -93,6 +95,12 @@ def place_of(target: str) -> str:
     factory = load_target(target)
     with space_of(factory)():
         return defined(factory, type(factory), _loaded(target).validate)
+
+
+def placed(error: Exception, target: str) -> str:
+    """The text of ``error``, and where the task is made unless it names a line itself."""
+    said = str(error)
+    return said if re.search(r", line \d+\)", said) else f"{said}{place_of(target)}"
 
 
 # --- loading ----------------------------------------------------------------------------------
@@ -151,14 +159,14 @@ def _checked(target: str, found: Any, where: str) -> OwnTask:
 def _instance(target: str, seed: int) -> Instance:
     own = _loaded(target)
     problem = own.problem
-    x, y = _start(target, own, seed)
+    x, y = _start(target, seed)
     sizes = _measured(target)
     measures = {"validation score": _measure(target, "validate", own.validate, problem, x)}
     test = (
         measures if own.test is None else {"test": _measure(target, "test", own.test, problem, x)}
     )
     if own.test is None:
-        test = {"validation score, no test": measures["validation score"]}
+        test = {UNTESTED: measures["validation score"]}
     return Instance(
         problem=problem if left_out(target) else Blocks(problem),
         x=x,
@@ -173,7 +181,64 @@ def _instance(target: str, seed: int) -> Instance:
     )
 
 
-def _start(target: str, own: OwnTask, seed: int) -> tuple[Array, Array]:
+@functools.lru_cache(maxsize=4)
+def _start(target: str, seed: int) -> tuple[Array, Array]:
+    """x and y of ``seed`` as vectors, the same ones whenever they are asked for."""
+    own = _loaded(target)
+    found = _drawn(target, own, seed)
+    if own.start is not None:
+        for name, first, second in zip("xy", found, _drawn(target, own, seed), strict=True):
+            if not np.array_equal(to_host(first), to_host(second), equal_nan=True):
+                raise TaskError(
+                    f"start({seed}) of {target} gives another {name} when it is called again: it "
+                    "draws from a generator that is not made of the seed, so that no run could be "
+                    f"repeated{defined(own.start)}"
+                )
+    return found
+
+
+class Origin(NamedTuple):
+    """What a run starts from: a digest of its x and y, and both losses there to four digits."""
+
+    start: str
+    losses: tuple[float, ...]
+
+
+@functools.lru_cache(maxsize=32)
+def origin(target: str, seed: int) -> Origin:
+    """What the runs on ``seed`` start from, in this process."""
+    own = _loaded(target)
+    x, y = _start(target, seed)
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(to_host(a)).tobytes() for a in (x, y)))
+    losses = []
+    for level in ("upper", "lower"):
+        loss = read(own.problem, level)
+        if callable(loss):
+            try:
+                with foreign(f"the {level} objective of {target}"):
+                    losses.append(float(f"{float(to_host(loss(x, y, None))):.3e}"))
+            except (ForeignError, NotImplementedError) as error:
+                raise TaskError(str(error)) from error
+    return Origin(digest.hexdigest()[:16], tuple(losses))
+
+
+def expect_origin(target: str, seed: int, wanted: Origin) -> None:
+    """Raise ``TaskError`` unless this process starts from what the one that asks does."""
+    found = origin(target, seed)
+    where = place_of(target)
+    if found.start != wanted.start:
+        raise TaskError(
+            f"the start of seed {seed} of {target} is another one in another process: seed what it "
+            f"is drawn from{where}"
+        )
+    if not np.allclose(found.losses, wanted.losses, rtol=0.01, atol=0.0, equal_nan=True):
+        raise TaskError(
+            f"the losses of {target} at one point are {found.losses} in one process and "
+            f"{wanted.losses} in another: its data are drawn anew; seed what draws them{where}"
+        )
+
+
+def _drawn(target: str, own: OwnTask, seed: int) -> tuple[Array, Array]:
     """x and y of ``seed`` as vectors."""
     if own.start is None:
         given = own.problem.start_point()
@@ -184,6 +249,7 @@ def _start(target: str, own: OwnTask, seed: int) -> tuple[Array, Array]:
         except (ForeignError, NotImplementedError) as error:
             raise TaskError(str(error)) from error
     where = defined(own.start)
+    like = own.problem.start_point() if callable(read(own.problem, "start_point")) else None
     if not isinstance(given, tuple) or len(given) != 2:
         raise TaskError(
             f"start({seed}) of {target} must give a pair (x, y), got {type(given).__name__}{where}"
@@ -201,8 +267,31 @@ def _start(target: str, own: OwnTask, seed: int) -> tuple[Array, Array]:
                 f"start({seed}) of {target}: {name} must be a vector of shape ({size},), got "
                 f"{type(vector).__name__} of shape {shape}{where}"
             )
+        if like is not None:
+            what, model = f"start({seed}) of {target}: {name}", like["xy".index(name)]
+            vector = _as_built(what, vector, model, where)
         flat.append(vector)
     return flat[0], flat[1]
+
+
+def _as_built(what: str, vector: Array, like: Array, where: str) -> Array:
+    """The vector, NumPy's as one of ``like``'s library; ``TaskError`` for another kind."""
+    if isinstance(vector, np.ndarray) and not isinstance(like, np.ndarray):
+        return asarray(vector, like, like.dtype)
+    for kind, found, built in (
+        ("library", _library(vector), _library(like)),
+        ("dtype", dtype_name(vector), dtype_name(like)),
+        ("device", str(device(vector)), str(device(like))),
+    ):
+        if found != built:
+            raise TaskError(
+                f"{what} is of the {kind} {found}, and the problem was built with {built}{where}"
+            )
+    return vector
+
+
+def _library(array: Array) -> str:
+    return type(array).__module__.partition(".")[0]
 
 
 def _measure(target: str, name: str, function: Any, problem: Any, like: Array) -> Measure:
@@ -219,11 +308,24 @@ def _measure(target: str, name: str, function: Any, problem: Any, like: Array) -
                 value = float(to_host(found)) if is_array(found) else float(found)
         except (ForeignError, NotImplementedError) as error:
             raise TaskError(
-                f"{error}{'' if 'line' in str(error) else defined(function)}"
+                f"{error}{'' if ', line ' in str(error) else defined(function)}"
             ) from error
         return value
 
     return measure
+
+
+def _expect_score(target: str, own: OwnTask, x: np.ndarray, y: np.ndarray) -> None:
+    """Raise ``TaskError`` where the score at the start is no number, or not the same twice."""
+    score = _measure(target, "validate", own.validate, own.problem, _start(target, 0)[0])
+    first, second, where = score(x, y), score(x, y), defined(own.validate)
+    if math.isnan(first):
+        raise TaskError(f"validate of {target} gave NaN at the start{where}")
+    if not math.isclose(first, second, rel_tol=1e-4, abs_tol=1e-9):
+        raise TaskError(
+            f"validate of {target} gave {first:.9g}, then {second:.9g} for one state: it draws at "
+            f"random, or keeps something from call to call{where}"
+        )
 
 
 class _Sizes(NamedTuple):
@@ -236,7 +338,8 @@ class _Sizes(NamedTuple):
 def _measured(target: str) -> _Sizes:
     """The spectrum of the lower level at the start of seed 0, and ‖∇Φ‖ there."""
     own = _loaded(target)
-    x, y = _start(target, own, 0)
+    x, y = _start(target, 0)
+    _expect_score(target, own, to_host(x), to_host(y))
     oracle = Oracle(own.problem, x, 0, 64)
     normals = probe_normals(0)
     at = to_host(x).astype(float), to_host(y).astype(float)

@@ -13,9 +13,9 @@ from accbo._figures.panel import Curve as Line
 from accbo._figures.panel import Panel, slug
 from accbo._pieces.files import write
 from accbo.tasks.methods import GRID
-from accbo.tasks.summary import LEVEL, finished, interval, measured, settings, words
+from accbo.tasks.summary import LEVEL, finished, interval, measured, settings, with_error, words
 from accbo.tasks.sweep import Outcome, instance_of
-from accbo.tasks.task import Task, TaskError
+from accbo.tasks.task import UNTESTED, Task, TaskError
 from accbo.tasks.trial import Curve
 
 MINUS = "minus "  # how the score of what should be small begins
@@ -36,6 +36,8 @@ def page(
         task=task,
         figures=shown(panels(outcome, task, references)),
         measures=measured(outcome),
+        tested=UNTESTED not in measured(outcome),
+        with_error=with_error,
         rows=[_row(outcome, method) for method in outcome.finals],
         references={name: interval(values) for name, values in references.items()},
         settings={method: words(chosen) for method, chosen in settings(outcome).items()},

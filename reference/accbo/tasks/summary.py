@@ -51,7 +51,7 @@ def table(
         cells = ""
         for name, columns in names.items():
             mean, half = interval([curve.test[name] for curve in good])
-            cells += f"{f'{mean:.4f} ± {half:.4f}':>{columns}}"
+            cells += f"{with_error(mean, half):>{columns}}"
         seconds = float(np.mean([curve.seconds[-1] for curve in good if curve.seconds]))
         trial = GRID[outcome.chosen[method]]
         lost = f"  ({len(curves) - len(good)} diverged)" if len(good) < len(curves) else ""
@@ -62,16 +62,22 @@ def table(
     seconds, scores = at_equal_seconds(outcome)
     if len(scores) > 1:
         score = instance_of(outcome.plan.task, 0).score
-        lines.append(f"at equal seconds, {seconds:.3g} a run, the best {score} until then:")
+        lines.append(f"at equal seconds, {seconds:.3g} a run, the largest {score} until then:")
         for method, best in scores.items():
             mean, half = interval(best)
-            lines.append(f"{method:9}{f'{mean:.4f} ± {half:.4f}':>26}")
+            lines.append(f"{method:9}{with_error(mean, half):>26}")
     for name, values in references.items():
         mean, half = interval(values)
-        lines.append(f"{mean:.4f} ± {half:.4f}  {name}")
+        lines.append(f"{with_error(mean, half)}  {name}")
     lines.append("best hyper-parameters, on seed 1:")
     chosen = ((method, words(values)) for method, values in settings(outcome).items())
     return "\n".join([*lines, listed(chosen, 10, width)])
+
+
+def with_error(mean: float, half: float) -> str:
+    """A mean and half its interval, short whatever their size."""
+    form = ".4f" if max(abs(mean), abs(half)) < 1e5 else ".3e"
+    return f"{mean:{form}} ± {half:{form}}"
 
 
 def at_equal_seconds(outcome: Outcome) -> tuple[float, dict[str, list[float]]]:

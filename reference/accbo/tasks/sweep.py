@@ -27,7 +27,7 @@ from accbo._pieces.versions import accbo_version
 from accbo.conformance.running.target import source_of
 from accbo.namespaces import like
 from accbo.tasks.methods import GRID
-from accbo.tasks.own import OWN, place_of
+from accbo.tasks.own import OWN, Origin, expect_origin, origin, placed
 from accbo.tasks.registry import task_named
 from accbo.tasks.task import Instance, TaskError
 from accbo.tasks.trial import Curve, check_curve, steps_for, train
@@ -69,6 +69,8 @@ class Piece(NamedTuple):
     seed: int
     budget: int
     backend: str = "numpy"
+    start: str = ""  # of a user's own task, as the process that asks has it
+    losses: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -109,7 +111,7 @@ def compare(plan: Plan, kept: Kept, jobs: int, progress: bool | None = None) -> 
         total=total, unit="run", desc=plan.task, disable=None if progress is None else not progress
     ) as bar:
         searched = [
-            Piece(plan.task, method, trial, 0, plan.budget, plan.backend)
+            _piece(plan, method, trial, 0)
             for method in plan.methods
             for trial in range(plan.trials)
         ]
@@ -118,7 +120,7 @@ def compare(plan: Plan, kept: Kept, jobs: int, progress: bool | None = None) -> 
         search = {m: [found[p] for p in searched if p.method == m] for m in plan.methods}
         chosen = {method: best(curves, score) for method, curves in search.items()}
         finals = [
-            Piece(plan.task, method, chosen[method], seed, plan.budget, plan.backend)
+            _piece(plan, method, chosen[method], seed)
             for method in plan.methods
             for seed in range(1, plan.seeds + 1)
         ]
@@ -128,14 +130,18 @@ def compare(plan: Plan, kept: Kept, jobs: int, progress: bool | None = None) -> 
     )
 
 
+def _piece(plan: Plan, method: str, trial: int, seed: int) -> Piece:
+    started = origin(plan.task, seed) if plan.backend == OWN else ()
+    return Piece(plan.task, method, trial, seed, plan.budget, plan.backend, *started)
+
+
 def check_budget(plan: Plan) -> None:
     """Raise ``TaskError`` for the first method whose start the budget does not pay for."""
     for method in plan.methods:
         try:
             _steps(method, plan.task, plan.budget)
         except TaskError as error:
-            where = place_of(plan.task) if plan.backend == OWN else ""
-            raise TaskError(f"{error}{where}") from None
+            raise TaskError(placed(error, plan.task) if plan.backend == OWN else error) from None
 
 
 def best(curves: Sequence[Curve], score: str) -> int:
@@ -162,6 +168,8 @@ def references_of(plan: Plan) -> dict[str, list[float]]:
 
 def run_piece(piece: Piece) -> dict[str, Any]:
     """One run of the sweep: its curve as JSON values."""
+    if piece.backend == OWN:
+        expect_origin(piece.task, piece.seed, Origin(piece.start, piece.losses))
     instance, trial = instance_of(piece.task, piece.seed), GRID[piece.trial]
     shown = None if piece.backend == OWN else array_of(piece.backend)
     budget, seed = piece.budget, piece.seed

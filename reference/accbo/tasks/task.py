@@ -15,6 +15,9 @@ from accbo.sampling import random_matrix
 Measure = Callable[[Array, Array], float]  # of the host's x and y
 
 
+UNTESTED = "validation score, no test"  # what stands for a test where a task has none
+
+
 @dataclass(frozen=True)
 class Instance:
     """One draw of a task's data: the problem, where to start, and how to judge a pair (x, y).

@@ -14,7 +14,7 @@ from typing import Any
 
 FORMAT, VERSION = "accbo-trace", 1
 
-VECTOR, SAMPLE, VECTORS, SAMPLES, GROUP, GROUPS = range(6)
+VECTOR, SAMPLE, VECTORS, SAMPLES, GROUP, GROUPS, NUMBER = range(7)
 X, Y = "x", "y"
 
 Entry = tuple[int, Any]  # (kind, the space of a vector or the names of a group)
@@ -63,6 +63,7 @@ ITERATION: dict[str, Entry] = {
     "y_average": (VECTOR, Y),
     "z": (VECTOR, Y),
     "momentum": (VECTOR, X),  # m_t, made in the iteration
+    "momentum_max": (NUMBER, X),  # its largest |entry|: tells a clamp from other mistakes
     "lower_momentum": (VECTOR, Y),
     "move": (VECTOR, X),  # x_{t+1} − x_t
     "new": (GROUP, EVALUATION),  # at the current point

@@ -134,6 +134,45 @@ def _independent(
     return checks, ends
 
 
+def conjugate(rows: Rows, side: str, c: Constants) -> Checks:
+    """S ∇_y F = Σ α_q d_q by Q steps of conjugate gradients: d_{q+1} = r_{q+1} + β_q d_q,
+    r_{q+1} = r_q − α_q H d_q, d_0 = r_0 = ∇_y F.
+
+    r_{q+1} ⊥ d_q and ‖r_{q+1}‖² = β_q ‖r_q‖², so that β_q is the root of ‖d_{q+1}‖² = β ‖r_q‖² +
+    β² ‖d_q‖²; α_q is fitted to the projections, which leaves an equation for each further one.
+    """
+    if not np.isfinite(c["neumann_terms"]):
+        return {}
+    count = int(c["neumann_terms"])
+    first = rows.vec(f"{side}.grad_y")
+    direction, residual, square = first, first, first.size**2
+    checks: Checks = {f"{side}.power.0": (rows.item(f"{side}.power", 0), first)}
+    total = rows.nothing()
+    for q in range(count - 1):
+        following, image = (rows.item(f"{side}.power", q + 1), rows.item(f"{side}.product", q))
+        here, there = direction.size**2, following.size**2
+        beta = 2 * there / (square + np.sqrt(square**2 + 4 * here * there))
+        without = residual + beta * direction
+        alpha, error = _fitted(without - following, image)
+        residual = residual - alpha * image
+        checks[f"{side}.power.{q + 1}"] = (following, residual + beta * direction)
+        total = total + (alpha * direction).loosened(error * direction.size)
+        direction, square = following, beta * square
+    left = rows.vec(f"{side}.inverse")
+    total = total + _fitted(left - total, direction)[0] * direction
+    judged = first.known & left.known
+    return checks | {
+        f"{side}.terms": holds(rows.length(f"{side}.product") == count, judged),
+        f"{side}.inverse": (left, total),
+    }
+
+
+def _fitted(v: Vec, of: Vec) -> tuple[np.ndarray, np.ndarray]:
+    """The multiple of ``of`` that ``v`` is by least squares, and what sizes say of its error."""
+    square = (of.p * of.p).sum(axis=1)
+    return (v.p * of.p).sum(axis=1) / square, v.size / np.sqrt(square)
+
+
 def randomised(
     rows: Rows,
     side: str,
@@ -146,8 +185,12 @@ def randomised(
     most: int | None = None,
     zero: bool = False,
     outside: float = 1.0,
+    varies: bool = False,
 ) -> Checks:
-    """S ∇_y F = (Q/l) p_q for one q in {0, …, Q − 1}, which need not be known."""
+    """S ∇_y F = (Q/l) p_q for one q in {0, …, Q − 1}, which need not be known.
+
+    ``varies``: but not one and the same in all of eight iterations or more.
+    """
     scale, declared = c["_inverse_scale"], c["neumann_terms"]
     if not np.isfinite(declared):
         return {}
@@ -172,17 +215,21 @@ def randomised(
     multiple = declared if factor is None else factor
     options = [(sign * multiple * scale * outside) * power for power in powers[least:most]]
     options += [rows.nothing()] if zero else []
-    checks[f"{side}.inverse"] = (left, nearest(left, options))
+    chosen, which = nearest(left, options)
+    drawn = which[left.known]
+    if varies and len(drawn) >= 8 and (drawn == drawn[0]).all():
+        chosen = rows.nothing()
+    checks[f"{side}.inverse"] = (left, chosen)
     return checks
 
 
-def nearest(left: Vec, options: list[Vec]) -> Vec:
-    """Of several right sides, for each row the one nearest to ``left``."""
-    best = options[0]
-    for option in options[1:]:
+def nearest(left: Vec, options: list[Vec]) -> tuple[Vec, np.ndarray]:
+    """Of several right sides, for each row the one nearest to ``left``, and which it is."""
+    best, which = options[0], np.zeros(len(left.p), dtype=np.int64)
+    for index, option in enumerate(options[1:], 1):
         closer = _gap(left, option) < _gap(left, best)
-        best = option.where(closer, best)
-    return best
+        best, which = option.where(closer, best), np.where(closer, index, which)
+    return best, which
 
 
 def _gap(left: Vec, right: Vec) -> np.ndarray:
@@ -257,10 +304,12 @@ def lower_steps(
     adds_up: bool = False,
     change: Callable[[Vec, Vec], Vec] | None = None,
     base: Callable[[Vec, Vec], Vec] | None = None,
+    ball: bool = False,
 ) -> tuple[Checks, Vec]:
     """Steps z − α ∇_y G(z), z = y + γ (y − previous), and y after the last of them.
 
-    ``change(gradient, point)`` takes the place of a gradient, ``base(y, previous)`` that of z.
+    ``change(gradient, point)`` takes the place of a gradient, ``base(y, previous)`` that of z;
+    ``ball``: every y is projected, those whose place was logged.
     """
     checks, longest = Checks(), rows.longest(f"{place}gradient")
     count, end = rows.length(f"{place}gradient"), y
@@ -276,12 +325,34 @@ def lower_steps(
         total = gradient if total is None or not adds_up else total + gradient
         from_ = z if base is None else base(y, previous)
         previous, y = y, from_ - size * total
+        if ball:
+            there = rows.item(f"{place}y", i + 1)
+            y = projected(y, there).where(there.known, y)
         end = y.where(count == i + 1, end)
     return checks, end
 
 
 def _is_zero(value: Number) -> bool:
     return not isinstance(value, np.ndarray) and value == 0
+
+
+def clamped(rows: Rows, checks: Checks, dimension: float) -> Checks:
+    """The momentum's lines where its entries are clamped to [−c, c].
+
+    c is what the largest entry of an iteration is most often, twice at least; there it is
+    clamped, unless every entry lies at c. The others are as they were.
+    """
+    most, m = rows.number("momentum_max"), rows.vec("momentum")
+    values, counts = np.unique(most[np.isfinite(most)], return_counts=True)
+    if not values.size or counts.max() < 2:
+        return {key: np.full(len(rows), np.nan) for key in checks}
+    edge = values[counts.argmax()]
+    on = (most == edge) & (m.size < edge * np.sqrt(dimension) * (1 - 1e-6))
+    found = Checks()
+    for key, check in checks.items():
+        left, right = check
+        found[key] = (left, right.where(~on, left)) if key.split(".")[0] == "momentum" else check
+    return found
 
 
 def projected(made: Vec, logged: Vec) -> Vec:

@@ -42,6 +42,19 @@ def sizes_of(leaves: Sequence[Array]) -> tuple[int, ...]:
     return tuple(math.prod(leaf.shape) for leaf in leaves)
 
 
+def largest(leaves: Sequence[Array]) -> Array:
+    """The largest |entry| of the arrays of a vector, in their library; NaN where one is."""
+    found = []
+    for leaf in map(_as_numpy, leaves):
+        if math.prod(leaf.shape):
+            xp = namespace(leaf)
+            found.append(xp.max(xp.stack((xp.max(leaf), -xp.min(leaf)))))
+    first = found[0]
+    return namespace(first).max(
+        namespace(first).stack([first, *(asarray_like(one, first) for one in found[1:])])
+    )
+
+
 class Projector:
     """The projections of vectors of one space, whose leaves have the sizes ``leaves``.
 

@@ -22,6 +22,7 @@ from accbo.tracing.layout import (
     FORMAT,
     GROUP,
     GROUPS,
+    NUMBER,
     SAMPLE,
     SAMPLES,
     VECTOR,
@@ -32,12 +33,14 @@ from accbo.tracing.layout import (
 from accbo.tracing.projection import (
     Projector,
     arithmetic,
+    largest,
     leaves_of,
     sizes_of,
     to_host,
 )
 
 Names = tuple[Any, ...]
+_CLAMPED, _LARGEST = ("momentum",), ("momentum_max",)
 
 
 class Recorder:
@@ -137,7 +140,11 @@ class Recorder:
             if kind in (SAMPLE, SAMPLES):
                 self._row.append((path, kind, checksum(value)))
             elif kind in (VECTOR, VECTORS):
-                self._log_vector(path, kind, space, value)
+                self._log_vector(path, kind, self._projected(path, space, value))
+                if path == _CLAMPED:
+                    self._log_vector(_LARGEST, NUMBER, largest(leaves_of(value)))
+            elif kind == NUMBER:
+                self._row.append((path, kind, value))
             else:
                 raise ValueError(f"{name} is a group of names: use part({name!r})")
 
@@ -225,9 +232,8 @@ class Recorder:
         except KeyError as error:
             raise ValueError(str(error.args[0])) from None
 
-    def _log_vector(self, path: Names, kind: int, space: str, value: Any) -> None:
+    def _log_vector(self, path: Names, kind: int, numbers: Any) -> None:
         assert self._row is not None
-        numbers = self._projected(path, space, value)
         if not is_traced(numbers):
             self._row.append((path, kind, numbers))
             return
@@ -269,6 +275,8 @@ class Recorder:
                 found[name] = [self._measured((*here, i), one) for i, one in enumerate(value)]
             elif kind == VECTOR:
                 found[name] = self._projected(here, space, value)
+                if here == _CLAMPED:
+                    found["momentum_max"] = largest(leaves_of(value))
             elif kind == VECTORS:
                 found[name] = [self._projected(here, space, one) for one in value]
             else:
@@ -285,7 +293,7 @@ class Recorder:
             elif kind == GROUPS:
                 for index, one in enumerate(value):
                     self._put((*here, index), one)
-            elif kind == VECTOR:
+            elif kind in (VECTOR, NUMBER):
                 self._row.append((here, kind, value))
             elif kind == VECTORS:
                 self._row.extend((here, kind, one) for one in value)
@@ -307,6 +315,7 @@ class Recorder:
             self._row[place] = (path, kind, [_number(value) for value in numbers])
         line: dict[str, Any] = {"t": t}
         for path, kind, value in self._row:
+            value = _number(value) if kind == NUMBER else value
             _insert(line, path, kind, value)
         self._lines.append(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
         if len(self._lines) >= self._buffer:

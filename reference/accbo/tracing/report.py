@@ -63,7 +63,11 @@ def _departure(verdict: Verdict, group: Judged, first: bool) -> list[str]:
             lines.append(f"    in the long run: {entry.later}")
             if entry.where:
                 lines.append(f"    also found in: {entry.where}")
-    if not group.names:
+    fitted = {key: values.summary() for key, values in group.fitted.items()}
+    constants = {key: one.text for key, one in fitted.items() if one.explains}
+    if not group.names and set(failing) - {"move"} <= set(constants):  # a move is what x says
+        lines += [f"  another constant explains it: {text}" for text in constants.values()]
+    elif not group.names:
         lines.append("  no mistake that is known explains it: wrong although its inputs are right")
     return lines
 

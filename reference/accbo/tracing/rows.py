@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accbo._printable import one_line
-from accbo.tracing.layout import GROUP, GROUPS, SAMPLE, SAMPLES, VECTOR, entry
+from accbo.tracing.layout import GROUP, GROUPS, NUMBER, SAMPLE, SAMPLES, VECTOR, entry
 from accbo.tracing.reader import TraceError
 
 STATE = ("x", "y", "y_average", "z")
@@ -137,6 +137,10 @@ class Rows:
             column = column[:, index]
         return moved(column, shift, -1)
 
+    def number(self, path: str) -> np.ndarray:
+        """A number that is no vector, NaN where none was logged."""
+        return self._columns.get(path, np.full(self._count, np.nan))
+
     def unknown(self) -> Vec:
         """What was not logged."""
         nothing = np.full((self._count, self._width - 1), np.nan)
@@ -156,6 +160,9 @@ class Rows:
         if kind == SAMPLE:
             column = np.full(self._count, -1, dtype=np.int64)
             column[where] = self._samples(found, path, where)
+        elif kind == NUMBER:
+            column = np.full(self._count, np.nan)
+            column[where] = self._reals(found, path, where)
         elif kind == VECTOR:
             column = np.full((self._count, self._width), np.nan)
             column[where] = self._numbers(found, path, where)
@@ -198,6 +205,12 @@ class Rows:
             if type(one) is not int or not 0 <= one < 2**53:
                 raise self._error(where[index], f"{path} takes integers in [0, 2^53)")
         return np.array(found, dtype=np.int64)
+
+    def _reals(self, found: list[Any], path: str, where: np.ndarray) -> np.ndarray:
+        for index, one in enumerate(found):
+            if not _is_number(one) or (one is not None and one < 0):
+                raise self._error(where[index], f"{path} takes a number of at least 0")
+        return np.array([np.inf if one is None else float(one) for one in found])
 
     def _numbers(self, found: list[Any], path: str, where: np.ndarray) -> np.ndarray:
         """Lists of a norm and projections as a table, ∞ for null."""

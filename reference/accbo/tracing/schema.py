@@ -12,6 +12,7 @@ from accbo.tracing.layout import (
     GROUP,
     GROUPS,
     ITERATION,
+    NUMBER,
     SAMPLES,
     START,
     VECTOR,
@@ -69,6 +70,8 @@ def _group(names: Any, more: Any = None) -> dict[str, Any]:
 
 
 def _entry(kind: int, inside: Any) -> dict[str, Any]:
+    if kind == NUMBER:
+        return {**_NUMBER, "minimum": 0}
     if kind in (GROUP, GROUPS):
         one = _group(inside)
     else:

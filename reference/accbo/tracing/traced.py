@@ -2,14 +2,18 @@
 
     recorder = Recorder("run.jsonl", algorithm=algorithm, warm_start=3, first=1)
     watched = traced(problem, recorder, algorithm)
-    accbo.run(algorithm, watched, x, y, steps=100, warm_start=3, record={"trace": watched.record})
+    options = {"steps": 100, "warm_start": 3, "record": {"trace": watched.record}}
+    accbo.run(watched.algorithm, watched, x, y, **options)
     watched.close()
+
+``watched.algorithm`` is the algorithm, and says where its warm start ends.
 
 No vector is kept: a call is projected when it is made. One replicate, on NumPy or PyTorch.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable
@@ -24,6 +28,7 @@ from accbo.problem import BilevelProblem, Noise, Sample
 from accbo.saga import sums_of
 from accbo.tracing.checksum import checksum
 from accbo.tracing.layout import TABLE_SPACES
+from accbo.tracing.projection import largest
 from accbo.tracing.recorder import Recorder
 
 BATCHED = ("StocBiO", "VRBO")  # whose oracle calls have a batch axis: its mean is logged
@@ -76,6 +81,7 @@ class traced:  # noqa: N801  reads as a verb where it is called
 
     def __init__(self, problem: BilevelProblem, recorder: Recorder, algorithm: Any) -> None:
         self._problem, self._recorder = problem, recorder
+        self.algorithm = _watched(algorithm, self._warmed)
         while not _name(algorithm):
             algorithm = algorithm.algorithm
         self._algorithm, self._name = algorithm, _name(algorithm)
@@ -87,6 +93,8 @@ class traced:  # noqa: N801  reads as a verb where it is called
         self._x: Array | None = None
         self._origin: tuple[Any, Any] | None = None  # where the first call was: (x_0, y_init)
         self._stack = 0
+        self._evaluation = 0  # the stack in which ∇_y F was asked for last
+        self._warm: int | None = None  # lower calls of the warm start, once it has ended
         self._declare(problem)
 
     def __getattr__(self, name: str) -> Any:
@@ -127,8 +135,11 @@ class traced:  # noqa: N801  reads as a verb where it is called
             )
         if is_traced(value):
             raise TypeError("a compiled run calls once for all iterations: trace it eagerly")
-        if self._name == "SABA" and value.ndim > 1:
-            return value  # the pass over a sum that fills a table
+        if self._name == "SABA" and value.ndim > 1:  # the pass over a sum that fills a table
+            here = [_flat(a, a.shape[:-1])[0, ...] for a in point[:2]]
+            given = dict(zip("xy", here, strict=True))
+            self._before |= {name: self._recorder.numbers(name, at) for name, at in given.items()}
+            return value
         if self._name == "SABA" and sample:
             level = "upper" if kind in ("grad_x", "grad_y") else "lower"
             self._index[level] = int(next(iter(leaves(sample)))[0])
@@ -144,14 +155,18 @@ class traced:  # noqa: N801  reads as a verb where it is called
             value_ = value
         rows = [_flat(a, value_.shape[:-1]) for a in stack]
         self._stack += 1
+        if kind == "grad_y":
+            self._evaluation = self._stack
         earlier, u = list(self._calls), unit_roundoff(value)
+        if self._name not in REPEATED:  # nothing but the products of one series
+            since = self._evaluation if kind == "product" else self._stack
+            earlier = [call for call in earlier if call.stack > since and call.kind == kind]
         samples = _samples(sample, math.prod(value_.shape[:-1]), pairs, value.ndim, batched)
         for index, number in enumerate(samples):
             at = [row[index, ...] for row in rows]
             call = self._call(kind, at[0], at[1], at[2:-1], at[-1], number, index % pairs)
-            if self._name in REPEATED:
-                again = [other for other in earlier if call.same(other, u)]
-                self._calls = [other for other in self._calls if other not in again]
+            again = [other for other in earlier if call.same(other, u)]
+            self._calls = [other for other in self._calls if other not in again]
             self._calls.append(call)
         return value
 
@@ -170,6 +185,11 @@ class traced:  # noqa: N801  reads as a verb where it is called
                 call.h = numbers("x", half["grad_x"] - half["cross"])
                 del self._halves[place]
         return call
+
+    def _warmed(self) -> None:
+        """The warm start has ended."""
+        if self._warm is None:
+            self._warm = sum(call.kind == "lower" for call in self._calls)
 
     def _declare(self, problem: BilevelProblem) -> None:
         """How many values a sample may have, and the terms of sums, in the header."""
@@ -216,9 +236,7 @@ class traced:  # noqa: N801  reads as a verb where it is called
     def _write_start(self) -> None:
         """The warm start, which is the first of the lower calls."""
         below = [call for call in self._calls if call.kind == "lower"]
-        steps = int(self._recorder.constants.get("warm_start", 0))
-        own = _own_steps(self._algorithm, self._name)
-        warm = below[:steps] if len(below) >= steps and len(below) != own else []
+        warm = below[: self._warm or 0]
         with self._recorder.start():
             given = {} if self._origin is None else dict(zip("xy", self._origin, strict=True))
             self._recorder._put((), given | ({"lower": _lower(warm)} if warm else {}))
@@ -241,6 +259,8 @@ class traced:  # noqa: N801  reads as a verb where it is called
             if hasattr(state, name):
                 space = "y" if name.startswith("lower") else "x"
                 row[logged] = numbers(space, getattr(state, name))
+                if logged == "momentum":
+                    row["momentum_max"] = largest([getattr(state, name)])
         if self._x is not None:
             row["move"] = numbers("x", state.x - self._x)
         if self._tables is not None and self._calls:
@@ -292,15 +312,38 @@ def _own_steps(algorithm: Any, name: str) -> int:
     return int(getattr(algorithm, "lower_steps", 0 if name == "SABA" else 1))
 
 
+def _watched(algorithm: Any, ended: Callable[[], None]) -> Any:
+    """The algorithm, or those inside of it, calling ``ended`` at the end of the warm start."""
+    names = [name for name in ("algorithm", "wrong") if hasattr(algorithm, name)]
+    if names:
+        inside = {name: _watched(getattr(algorithm, name), ended) for name in names}
+        return dataclasses.replace(algorithm, **inside)
+    cls = type(algorithm)
+
+    class Watched(cls):  # type: ignore[misc, valid-type]
+        """The same, and its warm start is heard of."""
+
+        def warm_start(self, *arguments: Any) -> Array:
+            """y after the T0 steps."""
+            y = super().warm_start(*arguments)
+            ended()
+            return y
+
+    Watched.__name__ = Watched.__qualname__ = cls.__name__
+    same = copy.copy(algorithm)
+    object.__setattr__(same, "__class__", Watched)
+    return same
+
+
 # --- from calls to names --------------------------------------------------------------------------
 
 
 def arranged(calls: list[Call], name: str, most: int) -> dict[str, Any]:
     """The calls of an iteration under the names of the format; at most ``most`` lower ones."""
+    if name == "VRBO":
+        return _inner(calls, (most - 1) // 2)
     evaluations, stray = evaluations_of(calls, name not in LINEAR)
     below = [call for call in calls if call.kind == "lower"]
-    if name == "VRBO":
-        return _inner(evaluations, below, (most - 1) // 2) | _stray(stray)
     row: dict[str, Any] = _stray(stray)
     if below:
         row["lower"] = _lower(below[: max(most, 1)])
@@ -315,7 +358,8 @@ def arranged(calls: list[Call], name: str, most: int) -> dict[str, Any]:
 def evaluations_of(calls: list[Call], series: bool) -> tuple[list[dict[str, Any]], list[Call]]:
     """Calls of one hypergradient together, in the order in which they began; and stray ∇_y F.
 
-    Where there is a ``series``, ∇_y F is followed by its products.
+    Where there is a ``series``, ∇_y F is followed by its products; where there is none, it is
+    stray at a point where nothing else of a hypergradient is taken.
     """
     found: list[dict[str, Any]] = []
     stray: list[Call] = []
@@ -323,7 +367,7 @@ def evaluations_of(calls: list[Call], series: bool) -> tuple[list[dict[str, Any]
     for index, call in enumerate(calls):
         if call.kind == "lower":
             continue
-        if call.kind == "grad_y" and series and not _used(calls, index):
+        if call.kind == "grad_y" and not (_used if series else _of_system)(calls, index):
             stray.append(call)
             continue
         if call.kind == "product" and series:
@@ -345,6 +389,15 @@ def _used(calls: list[Call], index: int) -> bool:
     rest = (call for call in calls[index + 1 :] if call.stack != calls[index].stack)
     following = next(rest, None)
     return following is not None and following.kind in ("product", "grad_x", "cross")
+
+
+def _of_system(calls: list[Call], index: int) -> bool:
+    """Whether ∇_y F is where something else of a hypergradient is taken."""
+    call, kinds = calls[index], ("grad_x", "product", "cross")
+    return any(
+        one.kind in kinds and np.array_equal(one.x, call.x) and np.array_equal(one.y, call.y)
+        for one in calls
+    )
 
 
 def _side(calls: dict[str, Any], linear: bool = False) -> dict[str, Any]:
@@ -392,50 +445,41 @@ def _stray(stray: list[Call]) -> dict[str, Any]:
     return {"stray": [call.value for call in stray]} if stray else {}
 
 
-def _inner(evaluations: list[dict[str, Any]], below: list[Call], count: int) -> dict[str, Any]:
+def _inner(calls: list[Call], count: int) -> dict[str, Any]:
     """VRBO: a refresh, if there is one, and the ``count`` differences after it."""
-    above = _stacks([one for one in evaluations if one], lambda one: next(iter(one.values())))
-    under = _stacks(below, lambda one: one)
+    rounds = _rounds(calls)
     row: dict[str, Any] = {}
-    if _refreshes(above, count):
-        row["new"] = _side(above[0][0])
-        above = above[1:]
-    if _refreshes(under, count):
-        row["lower"] = _lower(under[0])
-        under = under[1:]
-    row["inner"] = []
-    for i in range(max(len(above), len(under))):
-        one: dict[str, Any] = {}
-        if i < len(above):
-            sides = [_side(side) for side in above[i]]
-            one |= dict(zip(("new", "old"), sides, strict=False))
-        if i < len(under):
-            one["lower"] = _lower(under[i])
-        row["inner"].append(one)
-    return row
-
-
-def _refreshes(stacks: list[list[Any]], count: int) -> bool:
-    """Whether the first of these is a refresh: it is of one point, the differences of two."""
-    pairs = [len(stack) == 2 for stack in stacks]
-    if any(pairs):
-        return not pairs[0]
-    return len(stacks) > count
-
-
-def _stacks(found: list[Any], call: Callable[[Any], Any]) -> list[list[Any]]:
-    """What was asked for as one together."""
-    stacks: list[list[Any]] = []
-    last = None
-    for one in found:
-        number = call(one)
-        number = number[0].stack if isinstance(number, list) else number.stack
-        if number == last:
-            stacks[-1].append(one)
+    stray: list[Call] = []
+    for index, one in enumerate(rounds):
+        evaluations, left = evaluations_of(one, series=True)
+        below = [call for call in one if call.kind == "lower"]
+        stray += left
+        sides = [_side(each) for each in evaluations if each]
+        here = dict(zip(("new", "old"), sides, strict=False))
+        here |= {"lower": _lower(below)} if below else {}
+        if index == 0 and _refreshes(rounds, count):
+            row |= here
         else:
-            stacks.append([one])
-        last = number
-    return stacks
+            row.setdefault("inner", []).append(here)
+    return row | _stray(stray)
+
+
+def _rounds(calls: list[Call]) -> list[list[Call]]:
+    """Calls of one estimate of both levels together: lower ones, then those of the upper level."""
+    rounds: list[list[Call]] = []
+    for call in calls:
+        if call.kind == "lower" and (not rounds or rounds[-1][-1].kind != "lower"):
+            rounds.append([])
+        if not rounds:
+            rounds.append([])
+        rounds[-1].append(call)
+    return rounds
+
+
+def _refreshes(rounds: list[list[Call]], count: int) -> bool:
+    """Whether the first of these is a refresh: it is of one point, the differences of two."""
+    pairs = [sum(call.kind == "lower" for call in one) > 1 for one in rounds]
+    return len(rounds) > count or (not pairs[0] and any(pairs))
 
 
 # --- stacks of calls ------------------------------------------------------------------------------

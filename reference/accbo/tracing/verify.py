@@ -11,7 +11,7 @@ u √(1024/6) ‖v‖ = 13 u ‖v‖ (standard deviation), times c ≤ 3/2; 128 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from accbo.tracing.rows import Rows, Vec
 CARRY = 4  # rows that a window keeps of the one before
 EVIDENCE = 2048  # failing iterations on which mistakes are tried
 ALONE = 3  # iterations at least that a mistake must explain where the right line is not judged
+EVERY = ("x", "y", "y_average", "z", "momentum", "lower_momentum")  # of every iteration
 RARE = 1e-9  # probability of so many coincidences below which they are none
 
 
@@ -53,6 +54,24 @@ class Tried:
     explained: int = 0
     everywhere: bool = True  # whether it holds where the right line does too
     first: int | None = None  # the first iteration that it alone speaks of
+    open: int = 0  # failing iterations of which it says nothing
+
+    @property
+    def fits(self) -> bool:
+        """Whether it explains what fails: most of it, and what it does not speak of aside."""
+        return not self.refuted and self.explained > self.open
+
+    def shows(self, elsewhere: Mapping[str, Judged]) -> bool:
+        """Whether it shows in its other group too, or there not, if that was judged."""
+        apart = elsewhere.get(self.wrong.only)
+        if apart is not None and apart.departs:
+            return False
+        other = elsewhere.get(self.wrong.also)
+        if other is None or not other.judged:
+            return True
+        return other.departs and any(
+            one.fits and one.wrong.name == self.wrong.name for one in (*other.tried, *other.alone)
+        )
 
 
 @dataclass
@@ -66,6 +85,7 @@ class Judged:
     fitted: dict[str, Values] = field(default_factory=dict)
     single: bool = True  # whether float32 explains all that fails in float64
     evidence: int = 0
+    names: list[str] = field(default_factory=list)  # filled in when all groups are known
 
     @property
     def departs(self) -> bool:
@@ -82,13 +102,13 @@ class Judged:
         """The first iteration in which something in it fails."""
         return min(kept.first for kept in self.keys.values() if kept.first is not None)
 
-    @property
-    def names(self) -> list[str]:
+    def candidates(self, elsewhere: Mapping[str, Judged]) -> list[str]:
         """The mistakes that explain every failing iteration, without repetition.
 
-        Where some explain those that do not fail as well, these alone.
+        Where some explain those that do not fail as well, these alone; none that would show
+        ``elsewhere``, in a group by its name, and does not.
         """
-        fits = [one for one in (*self.tried, *self.alone) if not one.refuted and one.explained]
+        fits = [one for one in (*self.tried, *self.alone) if one.fits and one.shows(elsewhere)]
         throughout = [one for one in fits if one.everywhere]
         found = [one.wrong.name for one in throughout or fits]
         if not found and any(values.replaced_zero() for values in self.fitted.values()):
@@ -184,10 +204,13 @@ class _Judge:
         self._start: dict[str, Any] | None = None
         self._seen: set[str] = set()
         self._done = 0  # iterations judged
+        self._logged = dict.fromkeys(EVERY, 0)  # iterations in which each of these was
 
     def take(self, block: list[dict[str, Any]], last: bool = False) -> None:
         """Judge what a further block makes it possible to judge."""
         with no_collection():
+            for name in EVERY:
+                self._logged[name] += sum(name in row for row in block if row["t"] != "start")
             self._take(block, last)
 
     def _take(self, block: list[dict[str, Any]], last: bool) -> None:
@@ -221,7 +244,18 @@ class _Judge:
             for key, values in judged.fitted.items()
             if (one := values.summary()).explains or _refuted(judged, key, values)
         ]
-        return Verdict(self._header, self._algorithm, self._groups, self._done, list(notes), fitted)
+        _name(self._groups)
+        notes = [*notes, *self._gaps()]
+        return Verdict(self._header, self._algorithm, self._groups, self._done, notes, fitted)
+
+    def _gaps(self) -> list[str]:
+        """What most iterations have and some have not; the last one may be a state alone."""
+        return [
+            f"{name} was logged in {count} of {self._done} iterations: what needs it is not "
+            "judged in the others"
+            for name, count in self._logged.items()
+            if 0 < count < self._done - 1
+        ]
 
     # --- one window -----------------------------------------------------------------------------
 
@@ -294,6 +328,7 @@ class _Judge:
         checks = tried.wrong.judge(rows, self.constants)
         found = {key: self._ratio(check)[within] for key, check in checks.items()}
         explained = np.ones(len(fails), dtype=bool)
+        unknown = np.zeros(len(fails), dtype=bool)
         for ratio in found.values():
             tried.everywhere &= not (ratio > 1).any()
         for key, ratio in ratios.items():
@@ -301,11 +336,14 @@ class _Judge:
             other = found.get(key, ratio)
             bad = ratio > 1
             explained &= np.where(bad, other <= 1, ~(other > 1))
+            unknown |= bad & np.isnan(other)
         for key, ratio in found.items():
             if key not in ratios:
                 explained &= ~(ratio > 1)
-        if (fails & ~explained).any():
+        wrong = np.any([ratio > 1 for ratio in found.values()], axis=0) if found else fails
+        if (fails & ~explained & (~unknown | wrong)).any():
             tried.refuted = True
+        tried.open += int((fails & unknown & ~wrong).sum())
         tried.explained += int((fails & explained).sum())
 
     def _try_alone(
@@ -375,7 +413,8 @@ class _Judge:
         known = ~np.isnan(left.size) & ~np.isnan(right.size)
         finite = np.isfinite(right.size) & np.isfinite(right.p).all(axis=1)
         ratio = gap / np.maximum(room, 1e-300)
-        ratio = np.where(np.isfinite(left.p).all(axis=1), ratio, np.inf)
+        there = np.isfinite(left.size) & np.isfinite(left.p).all(axis=1)
+        ratio = np.where(there, ratio, np.inf)
         return np.where(known & finite, ratio, np.nan)
 
     def _room(
@@ -385,6 +424,17 @@ class _Judge:
         lost = 8 * u * ((terms + 1) * right + left)
         room: np.ndarray = lost + 128 * self._projected * (right + left)
         return room
+
+
+def _name(groups: list[Judged]) -> None:
+    """The names of what fails: of several in one group those that explain another one too."""
+    departing = [group for group in groups if group.departs]
+    elsewhere = {group.group.name: group for group in groups}
+    found = [group.candidates(elsewhere) for group in departing]
+    for index, group in enumerate(departing):
+        others = {name for i, names in enumerate(found) if i != index for name in names}
+        shared = [name for name in found[index] if name in others]
+        group.names = shared if len(found[index]) > 1 and shared else found[index]
 
 
 def low_precision(group: Group) -> list[Wrong]:

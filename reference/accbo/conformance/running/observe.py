@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -20,7 +19,6 @@ from accbo._blame import defined, text_of
 from accbo._foreign import ForeignError, LateError, foreign, read
 from accbo._printable import one_line
 from accbo.conformance.adapter import covered
-from accbo.conformance.methods import ACCBO
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.target import space_of
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
@@ -29,11 +27,6 @@ from accbo.namespaces import like, move_to, same_namespace
 TIME_LIMIT = 60.0  # seconds a call; a compiler may need many
 TROUBLES = 25  # in a row from the first check on: then nothing will come of it
 LATES = 2  # the same, where the troubles are calls that did not return
-# what ``accbo explain`` shows beside the fields of AccBO's state
-_SHOWN_TOO = re.compile(
-    r"(z|grad_y G at z)( of lower step \d+)?|norm of momentum"
-    r"|(grad_[xy] F|series up to q = \d+|cross term|h) at the (new|old) point"
-)
 
 
 class TroubleError(Exception):
@@ -74,7 +67,7 @@ class Runner:
 
     def run(self, vector: Vector, mode: str) -> Observation:
         """``vector`` in one mode."""
-        missing = self._not_covered(vector)
+        missing = self.not_covered(vector)
         if missing:
             return Observation(vector, mode, (), missing=missing)
         if self.ended:
@@ -105,7 +98,9 @@ class Runner:
             self.ended = f"the first {self._troubles} cases ended so"
 
     def single(self, vector: Vector, index: int) -> tuple[dict[str, np.ndarray], str]:
-        """Everything shown after one step from the reference's state, and what went wrong."""
+        """All that state() and parts() show after one step from the reference's state, by name,
+        and what went wrong.
+        """
         self._given = []
         try:
             made = self._at(vector, index)
@@ -114,17 +109,20 @@ class Runner:
             self._home = defined(self._latest, self.factory)
             with self._guard("reading state()"):
                 arrays = self._mapping(shown, vector)
-                return {
-                    name: np.array(to_host(value), dtype=float)
-                    for name, value in arrays.items()
-                    if is_array(value)
-                }, ""
+            if read(made, "parts") is not None:
+                parts = self._call("parts()", made.parts)
+                with self._guard("reading parts()"):
+                    arrays = {**_flat(parts), **arrays}
+            with self._guard("reading what is shown"):
+                own = {name for name in arrays if str(name).startswith("_")}
+                return {str(n): _host_array(a) for n, a in arrays.items() if n not in own}, ""
         except (TroubleError, ForeignError) as trouble:
             return {}, str(trouble)
         except NotImplementedError as error:
             return {}, f"not covered: {text_of(error) or 'NotImplementedError'}"
 
-    def _not_covered(self, vector: Vector) -> str:
+    def not_covered(self, vector: Vector) -> str:
+        """Why ``vector`` is outside of what the factory declares; "" if it is not."""
         if vector.replicates and not self.batched:
             return "replicates: not covered (factory.batched = True covers them)"
         for name, chosen in convention(vector).items():
@@ -267,11 +265,15 @@ class Runner:
         return ForeignError(f"{sentence}{self._home}")
 
 
+def _host_array(value: Any) -> np.ndarray:
+    """An array, or a number, on the host."""
+    return np.array(to_host(value) if is_array(value) else value, dtype=float)
+
+
 def _is_known(name: Any, vector: Vector) -> bool:
     if not isinstance(name, str):
         return False
-    shown_too = vector.method == ACCBO and _SHOWN_TOO.fullmatch(name)
-    return name in vector.fields or name == "iteration" or name.startswith("_") or bool(shown_too)
+    return name in vector.fields or name == "iteration" or name.startswith("_")
 
 
 def _nearest(name: Any, vector: Vector) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from accbo.conformance.methods import ACCBO
+from accbo.conformance.methods import DEFAULT
 from accbo.conformance.running.digits import hint
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.vectors.reading import (
@@ -23,7 +23,7 @@ from accbo.conformance.vectors.reading import (
     is_number,
     json_of,
 )
-from accbo.conformance.vectors.records import RESULTS_FORMAT, MethodResultsRecord, ResultsRecord
+from accbo.conformance.vectors.records import RESULTS_FORMAT, ResultsRecord
 from accbo.conformance.vectors.vector import Vector, convention, load
 
 
@@ -36,19 +36,19 @@ class Results:
     set: int
     conventions: Mapping[str, Sequence[str]]
     results: Mapping[str, Sequence[Mapping[str, Any]]]
-    algorithm: str = ACCBO
+    algorithm: str = DEFAULT
 
 
 def read_results(path: str | Path) -> Results:
     """The results in a file; raises ``VectorError``."""
-    document = json_of(path, ResultsRecord, (RESULTS_FORMAT,), MethodResultsRecord)
+    document = json_of(path, ResultsRecord, (RESULTS_FORMAT,))
     made = Results(
         path=str(path),
         implementation=document["implementation"],
         set=document["set"],
         conventions=document.get("conventions", {}),
         results=document["results"],
-        algorithm=document.get("algorithm", ACCBO),
+        algorithm=document.get("algorithm", DEFAULT),
     )
     known = {vector.id for vector in load(made.set, made.algorithm)}
     for name in made.results:

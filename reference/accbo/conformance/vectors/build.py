@@ -22,12 +22,11 @@ from tqdm import tqdm
 from accbo._pieces.engine import carried_out
 from accbo._pieces.files import cache_folder, write
 from accbo._pieces.kept import Kept, Work
-from accbo.conformance.methods import ACCBO, expect_method
+from accbo.conformance.methods import DEFAULT, known
 from accbo.conformance.vectors.generate import make, make_known
 from accbo.conformance.vectors.group import Group, problems
-from accbo.conformance.vectors.groups import groups
-from accbo.conformance.vectors.known import known_answers, known_problems
-from accbo.conformance.vectors.method_groups import method_groups, other_methods
+from accbo.conformance.vectors.known import known_problems
+from accbo.conformance.vectors.sets import groups_of, known_of
 from accbo.conformance.vectors.vector import (
     FORMAT,
     SET,
@@ -52,7 +51,7 @@ def generate(
     check: bool = False,
     jobs: int = 2,
     work: Path | None = None,
-    method: str = ACCBO,
+    method: str = DEFAULT,
 ) -> list[str]:
     """Make all vectors of ``method`` and write them into ``folder``, or only compare with it.
 
@@ -61,50 +60,25 @@ def generate(
     ``CheckpointError`` where that cannot be used, or another process is at work there, and
     ``WorkerError`` where a process died.
     """
-    if method != ACCBO:
-        return _generate_other(folder, expect_method(method, other_methods()), check)
-    kept = Kept(work or work_folder(), "group of vectors")
+    kept = Kept(work or work_folder(known(method)), "group of vectors")
     kept.start({"sources": _sources()}, resume=True)
     try:
-        found = documents(_made(kept, jobs))
-        differing = _compare(folder, found) if check else []
+        found = documents(_made(method, kept, jobs), method)
+        differing = _compare(folder, found, method) if check else []
         if not check:
-            folder.mkdir(parents=True, exist_ok=True)
-            for family, document in found.items():
-                write(folder / f"{family}.json", text(document))
+            for name, document in found.items():
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(path, text(document))
         kept.finish()
     finally:
         kept.close()
     return differing
 
 
-def _generate_other(folder: Path, method: str, check: bool) -> list[str]:
-    """As ``generate``, for the few vectors of another algorithm: seconds, in this process."""
-    document = other_document(method)
-    path = folder / file_of(method)
-    if check:
-        return _compare_file(path, document)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, text(document))
-    return []
-
-
-def other_document(method: str) -> dict[str, Any]:
-    """The document of an algorithm other than AccBO."""
-    found = method_groups(method)
-    names = dict.fromkeys(group.problem for group in found)
-    return {
-        "format": FORMAT,
-        "algorithm": method,
-        "set": SET,
-        "problems": {name: encode_problem(problems()[name]) for name in names},
-        "vectors": [encode(make(group, n)) for group in found for n in range(group.count)],
-    }
-
-
-def work_folder() -> Path:
-    """Where unfinished work waits, one folder for each state of the sources."""
-    return cache_folder(f"vectors-{_sources()}")
+def work_folder(method: str = DEFAULT) -> Path:
+    """Where unfinished work waits, one folder for each algorithm and state of the sources."""
+    return cache_folder(f"vectors-{method}-{_sources()}")
 
 
 def _sources() -> str:
@@ -120,30 +94,36 @@ def _sources() -> str:
 # --- making -----------------------------------------------------------------------------------
 
 
-def units() -> dict[str, int]:
+def units(method: str = DEFAULT) -> dict[str, int]:
     """What is made at once, and of how many vectors it is."""
-    return {KNOWN: len(known_answers()), **{group.slug: group.count for group in groups()}}
+    by_hand = {KNOWN: len(known_of(method))} if known_of(method) else {}
+    return {**by_hand, **{group.slug: group.count for group in groups_of(method)}}
 
 
-def make_unit(slug: str) -> list[dict[str, Any]]:
+def make_unit(slug: str, method: str = DEFAULT) -> list[dict[str, Any]]:
     """The vectors of a group, or the known answers, as JSON values."""
     if slug == KNOWN:
-        return [encode(make_known(known)) for known in known_answers()]
-    group = _by_slug()[slug]
+        return [encode(make_known(known)) for known in known_of(method)]
+    group = _by_slug(method)[slug]
     return [encode(make(group, number)) for number in range(group.count)]
 
 
-def _by_slug() -> dict[str, Group]:
-    return {group.slug: group for group in groups()}
+def _by_slug(method: str) -> dict[str, Group]:
+    return {group.slug: group for group in groups_of(method)}
 
 
-def _made(kept: Kept, jobs: int) -> dict[str, list[dict[str, Any]]]:
+def _made(method: str, kept: Kept, jobs: int) -> dict[str, list[dict[str, Any]]]:
     """Every unit, in the order of the set."""
-    sizes, sources = units(), _sources()
+    sizes, sources = units(method), _sources()
     works = {
-        slug: Work(slug, {"set": SET, "slug": slug, "sources": sources}, make_unit, (slug,), fits=f)
+        slug: Work(
+            slug,
+            {"set": SET, "slug": slug, "sources": sources},
+            make_unit,
+            (slug, method),
+            fits=partial(_expect_unit, method, slug),
+        )
         for slug in sizes
-        for f in [partial(_expect_unit, slug)]
     }
     made = {}
     with tqdm(total=sum(sizes.values()), unit="vector", desc="vectors") as bar:
@@ -153,12 +133,12 @@ def _made(kept: Kept, jobs: int) -> dict[str, list[dict[str, Any]]]:
     return {slug: made[slug] for slug in sizes}
 
 
-def _expect_unit(slug: str, value: Any) -> None:
+def _expect_unit(method: str, slug: str, value: Any) -> None:
     """Raise unless ``value`` are the vectors of a unit, each one that can be read."""
     names = (
-        [answer.slug for answer in known_answers()]
+        [answer.slug for answer in known_of(method)]
         if slug == KNOWN
-        else [str(number) for number in range(_by_slug()[slug].count)]
+        else [str(number) for number in range(_by_slug(method)[slug].count)]
     )
     every = {**known_problems(), **problems()}
     if not isinstance(value, list) or [v["id"] for v in value] != [f"{slug}/{n}" for n in names]:
@@ -171,14 +151,17 @@ def _expect_unit(slug: str, value: Any) -> None:
 # --- files --------------------------------------------------------------------------------------
 
 
-def documents(made: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """The documents by family: one for each kind of problem, one for the known answers."""
+def documents(
+    made: Mapping[str, list[dict[str, Any]]], method: str = DEFAULT
+) -> dict[str, dict[str, Any]]:
+    """The documents of ``method`` by file: of the kinds of problems, and of what is by hand."""
     every = {**known_problems(), **problems()}
+    named = {} if method == DEFAULT else {"algorithm": method}
     found: dict[str, dict[str, Any]] = {}
     for slug, vectors in made.items():
         family = KNOWN if slug == KNOWN else vectors[0]["problem"].split("/")[0]
-        empty = {"format": FORMAT, "set": SET, "problems": {}, "vectors": []}
-        document = found.setdefault(family, empty)
+        empty = {"format": FORMAT, **named, "set": SET, "problems": {}, "vectors": []}
+        document = found.setdefault(file_of(method, family), empty)
         document["vectors"].extend(vectors)
         for name in (vector["problem"] for vector in vectors):
             if name not in document["problems"]:
@@ -202,12 +185,12 @@ def text(document: Mapping[str, Any]) -> str:
 # --- comparing ----------------------------------------------------------------------------------
 
 
-def _compare(folder: Path, found: Mapping[str, Any]) -> list[str]:
+def _compare(folder: Path, found: Mapping[str, Any], method: str = DEFAULT) -> list[str]:
     """Everything that differs between ``folder`` and what was made, one line each."""
+    there = {str(path.relative_to(folder)) for path in folder.glob(file_of(method, "*"))}
     lines = []
-    for family in sorted({*found, *(path.stem for path in folder.glob("*.json"))}):
-        made = found.get(family, {"problems": {}, "vectors": []})
-        lines += _compare_file(folder / f"{family}.json", made)
+    for name in sorted({*found, *there}):
+        lines += _compare_file(folder / name, found.get(name, {"problems": {}, "vectors": []}))
     return lines
 
 

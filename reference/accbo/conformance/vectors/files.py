@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accbo.conformance.methods import ACCBO, catalogue
+from accbo.conformance.methods import DEFAULT, catalogue
 from accbo.conformance.vectors.reading import Place, VectorError, Wrong, check_numbers, json_of
-from accbo.conformance.vectors.records import MethodVectorsRecord, VectorsRecord
+from accbo.conformance.vectors.records import VectorsRecord
 from accbo.conformance.vectors.vector import FORMATS, Vector, read, read_problem
 
 
@@ -20,7 +20,7 @@ def read_vectors(path: str | Path) -> tuple[Vector, ...]:
 
 def read_document(path: str | Path) -> dict[str, Any]:
     """The plain values of a file of vectors, of known fields; raises ``VectorError``."""
-    document = json_of(path, VectorsRecord, tuple(FORMATS.values()), MethodVectorsRecord)
+    document = json_of(path, VectorsRecord, tuple(FORMATS.values()))
     if document["format"] != FORMATS[document["set"]]:
         raise VectorError(
             path,
@@ -47,7 +47,7 @@ def vectors_in(document: Mapping[str, Any], path: str | Path) -> tuple[Vector, .
             check_numbers(values)
             problems[name] = read_problem(values)
     seen: set[str] = set()
-    method = document.get("algorithm", ACCBO)
+    method = document.get("algorithm", DEFAULT)
     vectors = []
     for index, values in enumerate(document["vectors"]):
         name = values["id"]
@@ -55,7 +55,7 @@ def vectors_in(document: Mapping[str, Any], path: str | Path) -> tuple[Vector, .
             if name in seen:
                 raise Wrong("this id stands twice", "ids are unique and never reused")
             seen.add(name)
-            if values["algorithm"].get("name", ACCBO) != method:
+            if values["algorithm"].get("name", DEFAULT) != method:
                 raise Wrong(f"it is of {values['algorithm'].get('name')}", f"expected {method}")
             vectors.append(_vector(values, problems, method))
     return tuple(vectors)
@@ -69,7 +69,7 @@ def _vector(values: dict[str, Any], problems: Mapping[str, Any], method: str) ->
         )
     _check_flags(values["flags"], method)
     check_numbers(values)
-    if values["kind"] == "trajectory" and method == ACCBO:
+    if values["kind"] == "trajectory" and "start_samples" not in values:
         for part in ("warm_start", "first"):
             _check_rows(values["start"][part], f"start.{part}")
     vector = read(values, problems)

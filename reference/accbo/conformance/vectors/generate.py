@@ -17,13 +17,12 @@ import numpy as np
 
 from accbo._arrays import at_precision, map_arrays, row, to_host
 from accbo.algorithms import AccBOState
-from accbo.conformance.methods import ACCBO, catalogue
+from accbo.conformance.methods import METHODS, catalogue
 from accbo.conformance.vectors.group import GRID, Group, problems
 from accbo.conformance.vectors.known import Known, known_problems
 from accbo.conformance.vectors.proof.prove import bounds
 from accbo.conformance.vectors.replay import replay
 from accbo.conformance.vectors.vector import (
-    FIELDS,
     MEASURED,
     PROVEN,
     Vector,
@@ -127,7 +126,7 @@ def _inputs(group: Group, number: int) -> dict[str, Any]:
             "first": group.first,
         }
     t = group.iterations[number % len(group.iterations)]
-    if type(algorithm).__name__ != ACCBO:
+    if not group.drawn:
         state = _later_state(group, x, y, t, stream)
         sample = row(stream.block(algorithm.draw(problem, algorithm.refreshes(t)), 1), 0)
         return {"state": state, "samples": (_grid(sample),)}
@@ -219,7 +218,7 @@ def _near_stationary(problem: Any, state: AccBOState, draw: Drawn) -> AccBOState
         x = x - 0.25 * problem.hypergradient(x)
     moved = {}
     y = problem.solution(x)
-    for name in FIELDS:
+    for name in state._fields[:-1]:
         size = problem.d_x if name in ("x", "x_previous", "momentum") else problem.d_y
         centre = {"momentum": 0 * x, "x": x, "x_previous": x}.get(name, y)
         moved[name] = np.round((centre + 2.0**-8 * draw(size, 1.0)) * 2.0**20) / 2.0**20
@@ -283,8 +282,8 @@ def _tolerances(vector: Vector, measured: tuple[dict[str, np.ndarray], ...]) -> 
 
 
 def _smallest_momentum(vector: Vector, expected: tuple[dict[str, np.ndarray], ...]) -> float:
-    """The least ‖m‖, AccBO's alone to be normalised by it among the vectors that say so."""
-    if vector.method != ACCBO:
+    """The least ‖m‖, where the vectors of the algorithm say it."""
+    if not METHODS[vector.method].smallest_momentum:
         return 0.0
     return _figures(min(float(np.min(norms(e["momentum"]))) for e in expected))
 
@@ -326,13 +325,17 @@ def _conditions(vector: Vector) -> list[dict[str, np.ndarray]]:
     disturb = near(probe_normals(zlib.crc32(vector.id.encode())))
 
     def after(state: Any) -> Any:
-        names = ("x", "y", "y_average", "momentum")
-        if vector.method != ACCBO:  # everything but what is a copy
-            names = tuple(n for n in state._fields if not n.endswith(("_previous", "iteration")))
+        # everything but what is a copy
+        names = [name for name in state._fields if not name.endswith(("_previous", "iteration"))]
         return state._replace(**{n: map_arrays(disturb, getattr(state, n)) for n in names})
 
     def copies(tree: Any) -> Any:
         return map_arrays(lambda leaf: np.repeat(leaf[None], PROBES, axis=0), tree)
+
+    behind = (vector.x if vector.state is None else vector.state.x).ndim
+
+    def shared(leaf: np.ndarray) -> np.ndarray:  # samples may be batches, an axis before the copies
+        return np.expand_dims(leaf, leaf.ndim - behind)
 
     probed = dataclasses.replace(
         vector,
@@ -340,18 +343,9 @@ def _conditions(vector: Vector) -> list[dict[str, np.ndarray]]:
         state=None if vector.state is None else copies(vector.state),
         x=None if vector.x is None else copies(vector.x),
         y=None if vector.y is None else copies(vector.y),
+        samples=map_arrays(shared, vector.samples),
+        start=map_arrays(shared, vector.start),
     )
-    if vector.method != ACCBO:  # whose samples may be batches, an axis in front of the copies
-        behind = (vector.x if vector.state is None else vector.state.x).ndim
-
-        def shared(leaf: np.ndarray) -> np.ndarray:
-            return np.expand_dims(leaf, leaf.ndim - behind)
-
-        probed = dataclasses.replace(
-            probed,
-            samples=map_arrays(shared, vector.samples),
-            start=map_arrays(shared, vector.start),
-        )
     host = np.zeros(1)
     right, moved = run(vector, host), run(probed, host, after)
     return [
@@ -390,7 +384,7 @@ def _figures(value: float, up: bool = False, hair: float = HAIR) -> float:
 
 
 def flags_of(vector: Vector) -> tuple[str, ...]:
-    """The faults whose plainest variant is seen here, in x, y, ŷ or m, or in any field."""
+    """The faults whose plainest variant is seen here."""
     found = catalogue(vector.method)
     return tuple(name for name, fault in found.items() if _seen(vector, fault))
 
@@ -401,7 +395,8 @@ def _seen(vector: Vector, fault: Any) -> bool:
         return False  # what it remembers is not in a state
     with np.errstate(all="ignore"):
         states = replay(algorithms, vector, "step" if vector.kind == "step" else "start")
-    names = ("x", "y", "y_average", "momentum") if vector.method == ACCBO else vector.fields
+    copies = METHODS[vector.method].seen_in_copies
+    names = [name for name in vector.fields if copies or not name.endswith("_previous")]
     for state, expected, tolerance in zip(states, vector.expected, vector.tolerance, strict=True):
         for name in names:
             error = norms(state[name] - expected[name])

@@ -40,10 +40,11 @@ class Group:
     steps: int = 0  # of a trajectory, iteration 0 not counted
     warm_start: int = 3
     first: int = 1
-    where: str = "anywhere"  # or "near a stationary point", "no momentum yet"
+    drawn: bool = False  # a state around a point, no two fields alike, and not that of a run
+    where: str = "anywhere"  # of what is drawn: or "near a stationary point", "no momentum yet"
     far_x: float = 0.0  # how far from 0 the entries of x lie, on either side
     far_y: float = 0.0
-    momentum: float = 0.75  # spread of AccBO's m
+    momentum: float = 0.75  # spread of m in what is drawn
     line: str = ""
     note: str = ""
     fast: int = 0  # the first so many are in the fast tier

@@ -1,4 +1,4 @@
-"""The set of test vectors: groups of vectors that share a purpose.
+"""AccBO's groups of vectors, each with a purpose.
 
 A slug is never used twice, and a group that has been released never changes: what is added goes
 into groups of its own, with the number of the set that they are new in.
@@ -6,6 +6,7 @@ into groups of its own, with the number of the set that they are new in.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,9 +22,8 @@ ORDERS = ("simultaneous", "sequential")
 
 def groups() -> list[Group]:
     """The set, newest last; a slug is never used twice and never changed."""
-    return [
-        group for part in (_generic, _extreme, _special, _float32, _long, reach) for group in part()
-    ]
+    parts = (_generic, _extreme, _special, _float32, _long, reach)
+    return [dataclasses.replace(group, drawn=True) for part in parts for group in part()]
 
 
 def _generic() -> Iterator[Group]:

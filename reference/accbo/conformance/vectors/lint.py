@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accbo._arrays import named_leaves
-from accbo.conformance.methods import ACCBO, catalogue
+from accbo.conformance.methods import METHODS, catalogue
 from accbo.conformance.vectors.build import ESTIMATE_TOLERANCE
 from accbo.conformance.vectors.files import read_document, vectors_in
 from accbo.conformance.vectors.generate import measured
@@ -18,7 +18,6 @@ from accbo.conformance.vectors.proof.prove import prove
 from accbo.conformance.vectors.records import LONGEST
 from accbo.conformance.vectors.vector import MEASURED, Vector, convention
 
-LEAST_VECTORS = 500
 LEAST_CAUGHT = 3  # vectors a fault
 
 
@@ -111,6 +110,7 @@ def _lint_set(method: str, vectors: Sequence[Vector]) -> list[str]:
         for name, fault in catalogue(method).items()
         if caught[name] < (least := 1 if fault.edge else LEAST_CAUGHT)
     ]
-    if method == ACCBO and len(vectors) < LEAST_VECTORS:
-        found.append(f"{len(vectors)} vectors, fewer than {LEAST_VECTORS}")
+    least = METHODS[method].least
+    if len(vectors) < least:
+        found.append(f"{len(vectors)} vectors, fewer than {least}")
     return found

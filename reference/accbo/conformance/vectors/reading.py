@@ -33,15 +33,10 @@ class VectorError(ValueError):
         super().__init__(": ".join(filter(None, (self.path, place, f"{what}; {do}"))))
 
 
-def json_of(path: str | Path, record: type, expected: Sequence[str], other: type) -> dict[str, Any]:
-    """The JSON of ``path`` as plain values that ``record`` describes.
-
-    A file that names its algorithm is not AccBO's, and ``other`` describes it.
-    """
+def json_of(path: str | Path, record: type, expected: Sequence[str]) -> dict[str, Any]:
+    """The JSON of ``path`` as plain values that ``record`` describes."""
     values = _json(path, _text(path))
     _check_version(path, values, expected)
-    if "algorithm" in values:
-        record = other
     try:
         return plain(values, record)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The two file formats as msgspec Structs: what may stand where, and the JSON Schemas of that.
+"""Vectors and results of any algorithm as msgspec Structs: what may stand where; JSON Schemas.
 
 Sizes that a file only declares are bounded here, so that nothing large is made of a small file.
 """
@@ -16,7 +16,8 @@ try:
 except ImportError as error:
     raise ImportError(f"reading vectors and results takes msgspec; {install('vectors')}") from error
 
-from accbo.conformance.vectors.vector import FORMAT, METHODS, SET
+from accbo.conformance.methods import METHODS
+from accbo.conformance.vectors.vector import FORMAT, SET
 
 ValidationError = msgspec.ValidationError
 RESULTS_FORMAT = "accbo-results/1"
@@ -45,6 +46,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1, le=LARGEST_COUNT)]
 FieldPath = Annotated[str, Meta(pattern="^[a-z_]{1,40}(\\.[a-z_]{1,40}){0,3}$")]
 Field = Annotated[str, Meta(pattern="^[a-z_]{1,40}$")]
+Iteration = Annotated[int, Meta(ge=1, le=1_000_000)]
 Part = Annotated[dict[Field, Numbers], Meta(min_length=1, max_length=10)]
 Id = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,100}/[a-z0-9_-]{1,100}$")]
 ProblemName = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -146,24 +148,18 @@ AnyProblem = QuadraticRecord | RelaxedSmoothRecord | NonQuadraticRecord | Finite
 # --- vectors --------------------------------------------------------------------------------
 
 
-class AlgorithmRecord(Record):
-    """The hyper-parameters of ``AccBO``."""
-
-    lower_step_size: Positive
-    lower_momentum: Annotated[float, Meta(ge=0, lt=1)]
-    averaging: Annotated[float, Meta(gt=0, le=1)]
-    momentum: Annotated[float, Meta(ge=0, lt=1)]
-    upper_step_size: Positive
-    neumann_terms: Count
-    neumann_scale: Positive
-    neumann_sampling: Sampling
-    period: Count | None
-    lower_steps: Count
-    order: Order
+MethodName = Annotated[str, Meta(pattern=f"^({'|'.join(METHODS)})$")]
+# the hyper-parameters and, but for the first algorithm, the name of the one that has them
+Settings = Annotated[dict[Field, float | Count | str | None], Meta(min_length=1, max_length=20)]
+# a part of a sample, or a NamedTuple of parts; empty where an algorithm draws nothing there
+Parts = Annotated[dict[Field, dict[Field, Numbers] | Numbers], Meta(max_length=10)]
+Sample = Annotated[dict[Field, Parts], Meta(min_length=1, max_length=10)]
+Fields = Annotated[dict[FieldPath, Numbers], Meta(min_length=2, max_length=40)]
+Tolerances = Annotated[dict[FieldPath, Tolerance], Meta(min_length=2, max_length=40)]
 
 
 class ConventionRecord(Record):
-    """The choices of SPEC §2 that a vector was made under."""
+    """The choices of SPEC §2 that a vector was made under, of an algorithm that has some."""
 
     order: Order
     neumann_sampling: Sampling
@@ -177,183 +173,70 @@ class DifficultyRecord(Record):
     d_x: Annotated[int, Meta(ge=1, le=LARGEST_DIMENSION)]
     d_y: Annotated[int, Meta(ge=1, le=LARGEST_DIMENSION)]
     condition: Scale
-    smallest_momentum: Scale
-
-
-class SampleRecord(Record):
-    """``AccBOSample``."""
-
-    upper: Part
-    cross: Part
-    hessian: Part
-    power: dict[Field, Numbers]
-    lower: Part
+    smallest_momentum: Scale | UnsetType = UNSET
 
 
 class StartRecord(Record):
     """``Start``."""
 
     warm_start: Part
-    first: SampleRecord
+    first: Sample
 
 
-class ValuesRecord(Record):
-    """The arrays of ``AccBOState``."""
-
-    x: Numbers
-    x_previous: Numbers
-    y: Numbers
-    y_previous: Numbers
-    y_average: Numbers
-    y_average_previous: Numbers
-    momentum: Numbers
-
-
-class StateRecord(ValuesRecord):
-    """``AccBOState``: with t."""
-
-    iteration: Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-class ToleranceRecord(Record):
-    """The largest ‖error‖ of each array, per replicate."""
-
-    x: Tolerance
-    x_previous: Tolerance
-    y: Tolerance
-    y_previous: Tolerance
-    y_average: Tolerance
-    y_average_previous: Tolerance
-    momentum: Tolerance
-
-
-class VectorRecord(Record, tag_field="kind"):
-    """What every vector has."""
+class VectorRecord(Record, tag_field="kind", kw_only=True):
+    """What every vector has; arrays of a state by dotted name."""
 
     id: Id
     since: Annotated[int, Meta(ge=1, le=SET)]
     problem: ProblemName
-    algorithm: AlgorithmRecord
+    algorithm: Settings
     dtype: Literal["float64", "float32"]
     replicates: Annotated[list[Count], Meta(max_length=3)]
-    convention: ConventionRecord
+    convention: ConventionRecord | UnsetType = UNSET
     line: str
     note: str
     flags: list[str]
     difficulty: DifficultyRecord
     fast: bool
-
-
-class StepRecord(VectorRecord, tag="step"):
-    """One step from a state."""
-
-    state: StateRecord
-    samples: Annotated[list[SampleRecord], Meta(min_length=1, max_length=1)]
-    expected: Annotated[list[ValuesRecord], Meta(min_length=1, max_length=1)]
-    tolerance: Annotated[list[ToleranceRecord], Meta(min_length=1, max_length=1)]
     tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
 
 
-class TrajectoryRecord(VectorRecord, tag="trajectory"):
-    """Iterations 0, 1, … from y_init on."""
+class StepRecord(VectorRecord, tag="step", kw_only=True):
+    """One step from a state, in which t is ``iteration``."""
+
+    state: Annotated[dict[FieldPath, Numbers | Iteration], Meta(min_length=2, max_length=40)]
+    samples: Annotated[list[Sample], Meta(min_length=1, max_length=1)]
+    expected: Annotated[list[Fields], Meta(min_length=1, max_length=1)]
+    tolerance: Annotated[list[Tolerances], Meta(min_length=1, max_length=1)]
+
+
+class TrajectoryRecord(VectorRecord, tag="trajectory", kw_only=True):
+    """Iterations 0, 1, … from y_init on; ``start_samples`` is S, where it is not counted."""
 
     x: Numbers
     y: Numbers
     start: StartRecord
-    samples: Annotated[list[SampleRecord], Meta(min_length=1, max_length=LONGEST - 1)]
-    expected: Annotated[list[ValuesRecord], Meta(min_length=2, max_length=LONGEST)]
-    tolerance: Annotated[list[ToleranceRecord], Meta(min_length=2, max_length=LONGEST)]
-    tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
+    start_samples: Count | UnsetType = UNSET
+    samples: Annotated[list[Sample], Meta(min_length=1, max_length=LONGEST - 1)]
+    expected: Annotated[list[Fields], Meta(min_length=2, max_length=LONGEST)]
+    tolerance: Annotated[list[Tolerances], Meta(min_length=2, max_length=LONGEST)]
 
 
 class VectorsRecord(Record):
-    """A file of vectors."""
+    """A file of vectors of one algorithm."""
 
     format: VectorsFormat
     set: Annotated[int, Meta(ge=1, le=SET)]
     problems: dict[ProblemName, AnyProblem]
     vectors: list[StepRecord | TrajectoryRecord]
-
-
-# --- vectors of the algorithms beside AccBO ---------------------------------------------------
-
-MethodName = Annotated[str, Meta(pattern=f"^({'|'.join(METHODS[1:])})$")]
-# a part of a sample, or a NamedTuple of parts; empty where an algorithm draws nothing there
-Parts = Annotated[dict[Field, dict[Field, Numbers] | Numbers], Meta(max_length=10)]
-MethodSample = Annotated[dict[Field, Parts], Meta(min_length=1, max_length=10)]
-MethodFields = Annotated[dict[FieldPath, Numbers], Meta(min_length=2, max_length=40)]
-MethodTolerances = Annotated[dict[FieldPath, Tolerance], Meta(min_length=2, max_length=40)]
-# the hyper-parameters, and the name of the algorithm that has them
-MethodSettings = Annotated[
-    dict[Field, float | Count | str | None], Meta(min_length=1, max_length=20)
-]
-
-
-class MethodDifficultyRecord(Record):
-    """How hard a vector is."""
-
-    d_x: Annotated[int, Meta(ge=1, le=LARGEST_DIMENSION)]
-    d_y: Annotated[int, Meta(ge=1, le=LARGEST_DIMENSION)]
-    condition: Scale
-
-
-class MethodStartRecord(Record):
-    """``Start``."""
-
-    warm_start: Part
-    first: MethodSample
-
-
-class MethodVectorRecord(Record, tag_field="kind"):
-    """What every vector of theirs has; there are no conventions to declare."""
-
-    id: Id
-    since: Annotated[int, Meta(ge=1, le=SET)]
-    problem: ProblemName
-    algorithm: MethodSettings
-    dtype: Literal["float64", "float32"]
-    replicates: Annotated[list[Count], Meta(max_length=3)]
-    line: str
-    note: str
-    flags: list[str]
-    difficulty: MethodDifficultyRecord
-    fast: bool
-
-
-class MethodStepRecord(MethodVectorRecord, tag="step"):
-    """One step from a state: its arrays by dotted name, and t as ``iteration``."""
-
-    state: Annotated[dict[FieldPath, Numbers | int], Meta(min_length=2, max_length=40)]
-    samples: Annotated[list[MethodSample], Meta(min_length=1, max_length=1)]
-    expected: Annotated[list[MethodFields], Meta(min_length=1, max_length=1)]
-    tolerance: Annotated[list[MethodTolerances], Meta(min_length=1, max_length=1)]
-    tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
-
-
-class MethodTrajectoryRecord(MethodVectorRecord, tag="trajectory"):
-    """Iterations 0, 1, … from y_init on; ``start_samples`` is S."""
-
-    x: Numbers
-    y: Numbers
-    start: MethodStartRecord
-    start_samples: Count
-    samples: Annotated[list[MethodSample], Meta(min_length=1, max_length=LONGEST - 1)]
-    expected: Annotated[list[MethodFields], Meta(min_length=2, max_length=LONGEST)]
-    tolerance: Annotated[list[MethodTolerances], Meta(min_length=2, max_length=LONGEST)]
-    tolerance_kind: ToleranceKind | UnsetType = UNSET  # from format 2 on
-
-
-class MethodVectorsRecord(Record):
-    """A file of vectors of one algorithm beside AccBO."""
-
-    format: VectorsFormat
-    algorithm: MethodName
-    set: Annotated[int, Meta(ge=1, le=SET)]
-    problems: dict[ProblemName, AnyProblem]
-    vectors: list[MethodStepRecord | MethodTrajectoryRecord]
+    algorithm: MethodName | UnsetType = UNSET
 
 
 # --- results --------------------------------------------------------------------------------
+
+
+# t may be there as ``iteration``; nothing depends on it
+ShownFields = Annotated[dict[FieldPath, Shown | int], Meta(extra_json_schema={"required": ["x"]})]
 
 
 class ConventionsRecord(Record):
@@ -365,37 +248,15 @@ class ConventionsRecord(Record):
     first: list[First] | UnsetType = UNSET
 
 
-class ShownRecord(Record):
-    """The state after an iteration, as far as it is shown."""
-
-    x: Shown
-    x_previous: Shown | UnsetType = UNSET
-    y: Shown | UnsetType = UNSET
-    y_previous: Shown | UnsetType = UNSET
-    y_average: Shown | UnsetType = UNSET
-    y_average_previous: Shown | UnsetType = UNSET
-    momentum: Shown | UnsetType = UNSET
-    iteration: int | UnsetType = UNSET  # may be there; nothing depends on it
-
-
 class ResultsRecord(Record):
-    """A file of results."""
+    """A file of results for the vectors of one algorithm: the fields shown, by dotted name."""
 
     format: Literal["accbo-results/1"]
     set: Annotated[int, Meta(ge=1, le=SET)]
     implementation: Annotated[str, Meta(min_length=1, max_length=200)]
-    results: dict[Id, Annotated[list[ShownRecord], Meta(max_length=LONGEST)]]
+    results: dict[Id, Annotated[list[ShownFields], Meta(max_length=LONGEST)]]
+    algorithm: MethodName | UnsetType = UNSET
     conventions: ConventionsRecord | UnsetType = UNSET
-
-
-class MethodResultsRecord(Record):
-    """A file of results of one algorithm beside AccBO; fields by dotted name, x among them."""
-
-    format: Literal["accbo-results/1"]
-    algorithm: MethodName
-    set: Annotated[int, Meta(ge=1, le=SET)]
-    implementation: Annotated[str, Meta(min_length=1, max_length=200)]
-    results: dict[Id, Annotated[list[dict[FieldPath, Shown | int]], Meta(max_length=LONGEST)]]
 
 
 # --- JSON Schema ----------------------------------------------------------------------------
@@ -403,8 +264,6 @@ class MethodResultsRecord(Record):
 SCHEMAS: dict[str, tuple[type, str]] = {
     "vectors.schema.json": (VectorsRecord, FORMAT),
     "results.schema.json": (ResultsRecord, RESULTS_FORMAT),
-    "method_vectors.schema.json": (MethodVectorsRecord, FORMAT),
-    "method_results.schema.json": (MethodResultsRecord, RESULTS_FORMAT),
 }
 
 
@@ -420,7 +279,7 @@ def schema(name: str) -> str:
     made = msgspec.json.schema(cls)
     numbers = {"type": "array", "items": _NESTED}
     nullable = {"type": "array", "items": _NULLABLE}
-    used = numbers if cls in (VectorsRecord, MethodVectorsRecord) else nullable
+    used = numbers if cls is VectorsRecord else nullable
     made["$defs"]["numbers" if used is numbers else "numbers_or_null"] = used
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return json.dumps({**head, **made}, indent=1, ensure_ascii=False) + "\n"

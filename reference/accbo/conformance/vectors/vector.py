@@ -1,8 +1,8 @@
 """A test vector: one problem, one algorithm, samples as values, what must come out, how closely.
 
-Vectors are JSON, so that any language can read them: those of AccBO one file a family of
-problems, those of another algorithm one file, in a folder beside; VECTORS.md beside this file
-says what the fields mean. ``read`` and ``encode`` are each other's inverse.
+Vectors are JSON, so that any language can read them; VECTORS.md beside this file says what the
+fields mean, and a row of ``methods`` where those of an algorithm are. ``read`` and ``encode`` are
+each other's inverse.
 
 The fields of a vector are the arrays of its algorithm's state by dotted name, such as
 ``tables.grad_y_lower.stored``; an algorithm ``A`` has the state ``AState``.
@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 
 from accbo import algorithms
-from accbo._arrays import Array, rows
-from accbo.algorithms import AccBO, AccBOState
-from accbo.conformance.methods import ACCBO, expect_method
+from accbo._arrays import Array
+from accbo.conformance.methods import DEFAULT, METHODS, known
 from accbo.problems import (
     FiniteSum,
     LowerNoise,
@@ -39,20 +38,6 @@ from accbo.sampling import Draw, Start
 FORMATS = {1: "accbo-vectors/1", 2: "accbo-vectors/2"}  # set → the format that it came with
 SET = 2  # the newest set of cases
 FORMAT = FORMATS[SET]
-FIELDS = tuple(field for field in AccBOState._fields if field != "iteration")
-HYPER = (
-    "lower_step_size",
-    "lower_momentum",
-    "averaging",
-    "momentum",
-    "upper_step_size",
-    "neumann_terms",
-    "neumann_scale",
-    "neumann_sampling",
-    "period",
-    "lower_steps",
-    "order",
-)
 KINDS: dict[str, type] = {
     "quadratic": Quadratic,
     "relaxed_smooth": RelaxedSmooth,
@@ -60,15 +45,6 @@ KINDS: dict[str, type] = {
     "finite_sum": FiniteSum,
 }
 _NOISES: dict[str, type] = {"noise_upper": UpperNoise, "noise_lower": LowerNoise}
-METHODS = (
-    ACCBO,
-    *(
-        name
-        for name in algorithms.__all__
-        if name != ACCBO and f"{name}State" in algorithms.__all__
-    ),
-)
-OTHERS = "methods"  # the folder of the other algorithms' vectors, in that of AccBO's
 _DERIVED = ("form", "response", "inverse", "steps_per_digit")  # computed from the data
 
 MEASURED, PROVEN = "measured", "proven"  # kinds of tolerances; without a kind: measured
@@ -183,9 +159,9 @@ def _rebuilt(cls: Any, fields: Mapping[str, Any], before: str, more: Mapping[str
     return cls(**made, **more)
 
 
-def file_of(method: str) -> str:
-    """The path of the vectors of an algorithm other than AccBO, in the folder of them all."""
-    return f"{OTHERS}/{method.lower()}.json"
+def file_of(method: str, family: str = "") -> str:
+    """The path of ``method``'s vectors on a family of problems, in the folder of a set."""
+    return METHODS[method].file.format(name=method.lower(), family=family)
 
 
 # --- problems -------------------------------------------------------------------------------
@@ -237,18 +213,18 @@ def _datum(name: str, value: Any) -> Any:
 
 def encode(vector: Vector) -> dict[str, Any]:
     """``vector`` as JSON values."""
-    if vector.method != ACCBO:
-        return _encode_other(vector)
-    algorithm = {name: getattr(vector.algorithm, name) for name in HYPER}
-    values: dict[str, Any] = {
+    method, choices = METHODS[vector.method], convention(vector)
+    named = {} if vector.method == DEFAULT else {"name": vector.method}
+    smallest = {"smallest_momentum": vector.smallest_momentum} if method.smallest_momentum else {}
+    return {
         "id": vector.id,
         "since": vector.since,
         "kind": vector.kind,
         "problem": vector.problem_name,
-        "algorithm": algorithm,
+        "algorithm": {**named, **_constants(vector.algorithm)},
         "dtype": vector.dtype,
         "replicates": list(vector.replicates),
-        "convention": convention(vector),
+        **({"convention": choices} if choices else {}),
         "line": vector.line,
         "note": vector.note,
         "flags": list(vector.flags),
@@ -256,41 +232,7 @@ def encode(vector: Vector) -> dict[str, Any]:
             "d_x": vector.problem.d_x,
             "d_y": vector.problem.d_y,
             "condition": vector.condition,
-            "smallest_momentum": vector.smallest_momentum,
-        },
-        "fast": vector.fast,
-        "samples": [_lists(sample) for sample in vector.samples],
-        "expected": [_lists(expected) for expected in vector.expected],
-        "tolerance_kind": vector.tolerance_kind,
-        "tolerance": [_lists(tolerance) for tolerance in vector.tolerance],
-    }
-    return {**values, **_origin(vector)}
-
-
-def _origin(vector: Vector) -> dict[str, Any]:
-    """What a vector starts from."""
-    if vector.state is not None:
-        return {"state": _lists(vector.state)}
-    return {"x": _lists(vector.x), "y": _lists(vector.y), "start": _lists(vector.start)}
-
-
-def _encode_other(vector: Vector) -> dict[str, Any]:
-    """A vector of an algorithm other than AccBO: its name with its hyper-parameters."""
-    values: dict[str, Any] = {
-        "id": vector.id,
-        "since": vector.since,
-        "kind": vector.kind,
-        "problem": vector.problem_name,
-        "algorithm": {"name": vector.method, **_constants(vector.algorithm)},
-        "dtype": vector.dtype,
-        "replicates": list(vector.replicates),
-        "line": vector.line,
-        "note": vector.note,
-        "flags": list(vector.flags),
-        "difficulty": {
-            "d_x": vector.problem.d_x,
-            "d_y": vector.problem.d_y,
-            "condition": vector.condition,
+            **smallest,
         },
         "fast": vector.fast,
         "samples": [_lists(sample) for sample in vector.samples],
@@ -299,12 +241,15 @@ def _encode_other(vector: Vector) -> dict[str, Any]:
         "tolerance": [_lists(tolerance) for tolerance in vector.tolerance],
         **_origin(vector),
     }
-    if vector.start is not None:
-        values["start_samples"] = vector.first
+
+
+def _origin(vector: Vector) -> dict[str, Any]:
+    """What a vector starts from."""
     if vector.state is not None:
-        state = as_fields(vector.state)
-        values["state"] = {**_lists(state), "iteration": vector.state.iteration}
-    return values
+        state = _lists(as_fields(vector.state))
+        return {"state": {**state, "iteration": vector.state.iteration}}
+    start = {"x": _lists(vector.x), "y": _lists(vector.y), "start": _lists(vector.start)}
+    return start if vector.method == DEFAULT else {**start, "start_samples": vector.first}
 
 
 def _constants(algorithm: Any) -> dict[str, Any]:
@@ -312,86 +257,21 @@ def _constants(algorithm: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(algorithm).items() if name != "parts"}
 
 
-def convention(vector: Vector) -> dict[str, Any]:
-    """The choices of SPEC §2 that a vector was made under; only AccBO has some."""
-    if vector.method != ACCBO:
-        return {}
-    algorithm, option = vector.algorithm, "I" if vector.algorithm.period is None else "II"
-    chosen = {
-        "order": algorithm.order,
-        "neumann_sampling": algorithm.neumann_sampling,
-        "option": option,
-    }
-    if vector.start is not None:
-        chosen["first"] = "one" if rows(vector.start.first.upper) == 1 else "mean"
-    return chosen
+def convention(vector: Vector) -> dict[str, str]:
+    """The choices of SPEC §2 that a vector was made under, of an algorithm that has some."""
+    choices = METHODS[vector.method].conventions
+    return {} if choices is None else choices(vector)
 
 
 def read(values: Mapping[str, Any], problems: Mapping[str, Any]) -> Vector:
     """The vector that ``encode`` wrote; raises ``ValueError`` where its parts do not fit."""
-    problem = problems[values["problem"]]
-    if "name" in values["algorithm"]:
-        return _read_other(values, problem)
-    algorithm = AccBO(**values["algorithm"])
-    replicates = tuple(values["replicates"])
-    sizes = {name: problem.d_x if name in _X_FIELDS else problem.d_y for name in FIELDS}
-
-    def state(given: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        return {name: _array(given[name], (*replicates, size)) for name, size in sizes.items()}
-
-    known: dict[str, Any] = {}
-    if values["kind"] == "step":
-        iteration = values["state"]["iteration"]
-        known["state"] = AccBOState(**state(values["state"]), iteration=iteration)
-    else:
-        iteration = 1
-        start = values["start"]
-        count = [_count(start["warm_start"]), _count(start["first"]["upper"])]
-        layout = algorithm.draw_start(problem, *count)
-        known["x"] = _array(values["x"], (*replicates, problem.d_x))
-        known["y"] = _array(values["y"], (*replicates, problem.d_y))
-        known["start"] = _fill(layout, start, replicates)
-    samples = [
-        _fill(algorithm.draw(problem, algorithm.refreshes(iteration + index)), sample, replicates)
-        for index, sample in enumerate(values["samples"])
-    ]
-    return Vector(
-        id=values["id"],
-        since=values["since"],
-        kind=values["kind"],
-        problem=problem,
-        algorithm=algorithm,
-        dtype=values["dtype"],
-        samples=tuple(samples),
-        expected=tuple(state(expected) for expected in values["expected"]),
-        tolerance=tuple(
-            {name: _array(given[name], replicates) for name in FIELDS}
-            for given in values["tolerance"]
-        ),
-        problem_name=values["problem"],
-        line=values["line"],
-        note=values["note"],
-        flags=tuple(values["flags"]),
-        condition=values["difficulty"]["condition"],
-        smallest_momentum=values["difficulty"]["smallest_momentum"],
-        fast=values["fast"],
-        tolerance_kind=values.get("tolerance_kind", MEASURED),
-        **known,
-    )
-
-
-_X_FIELDS = ("x", "x_previous", "momentum")
-
-
-def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
-    """A vector of an algorithm other than AccBO."""
+    problem, replicates = problems[values["problem"]], tuple(values["replicates"])
     given = dict(values["algorithm"])
-    method = expect_method(given.pop("name"), METHODS[1:])
+    method = known(given.pop("name", DEFAULT))
     try:
         algorithm = getattr(algorithms, method)(**given)
     except TypeError as error:
         raise ValueError(f"the hyper-parameters of {method} do not fit: {error}") from None
-    replicates, known, iteration = tuple(values["replicates"]), {}, 1
     shapes = _state_shapes(algorithm, problem, replicates)
 
     def arrays(given: Mapping[str, Any], drop: int = 0) -> dict[str, np.ndarray]:
@@ -405,16 +285,20 @@ def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
                 raise ValueError(f"{name}: {error}") from None
         return made
 
+    origin: dict[str, Any] = {}
+    iteration = 1
     if values["kind"] == "step":
         before = dict(values["state"])
         iteration = before.pop("iteration")
-        known["state"] = as_state(method, arrays(before), iteration)
+        origin["state"] = as_state(method, arrays(before), iteration)
     else:
-        count = [_count(values["start"]["warm_start"]), values["start_samples"]]
-        layout = algorithm.draw_start(problem, *count)
-        known["x"] = _array(values["x"], (*replicates, problem.d_x))
-        known["y"] = _array(values["y"], (*replicates, problem.d_y))
-        known["start"] = _fill(layout, values["start"], replicates)
+        start = values["start"]
+        first = values["start_samples"] if "start_samples" in values else _first(start)
+        layout = algorithm.draw_start(problem, _count(start["warm_start"]), first)
+        origin["first"] = first
+        origin["x"] = _array(values["x"], (*replicates, problem.d_x))
+        origin["y"] = _array(values["y"], (*replicates, problem.d_y))
+        origin["start"] = _fill(layout, start, replicates)
     samples = [
         _fill(algorithm.draw(problem, algorithm.refreshes(iteration + index)), sample, replicates)
         for index, sample in enumerate(values["samples"])
@@ -434,11 +318,18 @@ def _read_other(values: Mapping[str, Any], problem: Any) -> Vector:
         note=values["note"],
         flags=tuple(values["flags"]),
         condition=values["difficulty"]["condition"],
+        smallest_momentum=values["difficulty"].get("smallest_momentum", 0.0),
         fast=values["fast"],
-        first=values.get("start_samples", 1),
         tolerance_kind=values.get("tolerance_kind", MEASURED),
-        **known,
+        **origin,
     )
+
+
+def _first(start: Mapping[str, Any]) -> int:
+    """S, counted."""
+    if "upper" not in start["first"]:
+        raise ValueError("start_samples is missing, and start.first has no upper to count")
+    return _count(start["first"]["upper"])
 
 
 def _state_shapes(
@@ -530,15 +421,13 @@ def folder_of(number: int = SET) -> Path:
 def set_files(number: int = SET, method: str | None = None) -> list[Path]:
     """The files of a set, or those of one algorithm."""
     folder = folder_of(number)
-    own, others = sorted(folder.glob("*.json")), sorted(folder.glob(f"{OTHERS}/*.json"))
-    if method is None:
-        return [*own, *others]
-    return own if method == ACCBO else [folder / file_of(method)]
+    methods = METHODS if method is None else (known(method),)
+    return [path for name in methods for path in sorted(folder.glob(file_of(name, "*")))]
 
 
-def load(number: int = SET, method: str = ACCBO, fast: bool = False) -> tuple[Vector, ...]:
+def load(number: int = SET, method: str = DEFAULT, fast: bool = False) -> tuple[Vector, ...]:
     """The vectors of set ``number``, or of its fast tier; ``ValueError`` for a set unheard of."""
-    return _load(expect_set(number), expect_method(method, METHODS), bool(fast))
+    return _load(expect_set(number), known(method), bool(fast))
 
 
 @functools.cache

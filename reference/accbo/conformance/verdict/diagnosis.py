@@ -119,6 +119,7 @@ class Diagnosis(NamedTuple):
     named: Named | None
     offending: tuple[str, ...]  # quantities that are wrong although their inputs are right
     remark: str
+    first: str = ""  # what has to be mended before anything is searched for
 
 
 # --- the search -----------------------------------------------------------------------------

@@ -2,110 +2,95 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
-from accbo._arrays import norm, rows
-from accbo.algorithms import AccBO, AccBOState
-from accbo.conformance.adapter import factors
-from accbo.conformance.adapter import rows as rows_of
-from accbo.conformance.methods import ACCBO
+from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.running.observe import Runner
-from accbo.conformance.vectors.vector import Vector, as_fields
+from accbo.conformance.vectors.vector import Vector, convention
+from accbo.conformance.verdict.intermediates import Intermediate, intermediates, line_of, roundings
+from accbo.rounding import norms
 
-Values = dict[str, np.ndarray]
-
-
-def intermediates(problem: Any, algorithm: AccBO, state: AccBOState, sample: Any) -> Values:
-    """Every quantity of iteration t ≥ 1 by name, in the order in which it is computed."""
-    after = algorithm.step(problem, state, sample)
-    found = dict(_lower(problem, algorithm, state, sample))
-    found |= {"y": after.y, "y_average": after.y_average}
-    new, old = (state.x, state.y_average), (state.x_previous, state.y_average_previous)
-    if algorithm.order == "sequential":
-        new, old = (state.x, after.y_average), (state.x_previous, state.y_average)
-    for name, point in (("new", new), ("old", old)):
-        found |= dict(_gradient(problem, algorithm, point, sample, name))
-    m = after.momentum
-    return found | {"momentum": m, "norm of momentum": norm(m), "x": after.x}
-
-
-def _lower(
-    problem: Any, algorithm: AccBO, state: AccBOState, sample: Any
-) -> Iterator[tuple[str, np.ndarray]]:
-    y, y_previous = state.y, state.y if algorithm.period is not None else state.y_previous
-    for index, pi in enumerate(rows_of(sample.lower), start=1):
-        tag = f" of lower step {index}" if rows(sample.lower) > 1 else ""
-        z = y + algorithm.lower_momentum * (y - y_previous)
-        gradient = problem.grad_y_lower(state.x, z, pi)
-        y, y_previous = z - algorithm.lower_step_size * gradient, y
-        yield f"z{tag}", z
-        yield f"grad_y G at z{tag}", gradient
-
-
-def _gradient(
-    problem: Any, algorithm: AccBO, point: tuple[Any, Any], sample: Any, name: str
-) -> Iterator[tuple[str, np.ndarray]]:
-    x, y = point
-    v, scale = problem.grad_y_upper(x, y, sample.upper), algorithm.neumann_scale
-    grad_x = problem.grad_x_upper(x, y, sample.upper)
-    yield f"grad_x F at the {name} point", grad_x
-    yield f"grad_y F at the {name} point", v
-    total, drawn = 0 * v, algorithm.neumann_sampling == "randomised"
-    for q, factor in enumerate(factors(algorithm, sample)):
-        power = v
-        for zeta in factor:
-            power = power - problem.hvp_lower(x, y, power, zeta) / scale
-        if drawn:
-            weight = np.where(sample.power["power"] == q, float(algorithm.neumann_terms), 0.0)
-            total = total + weight * power / scale
-        else:
-            total = total + power / scale
-        yield f"series up to q = {q} at the {name} point", total
-    cross = problem.cross_lower(x, y, total, sample.cross)
-    yield f"cross term at the {name} point", cross
-    yield f"h at the {name} point", grad_x - cross
+Values = Mapping[str, np.ndarray]
 
 
 def explain(runner: Runner, vector: Vector, step: int) -> tuple[str, str]:
-    """A table of iteration ``step`` of ``vector``, the reference beside hers; and her trouble."""
+    """A table of iteration ``step`` of ``vector``, the reference beside hers; and her trouble.
+
+    Hers is what ``state()`` and, where there is one, ``parts()`` shows. The first of it that is
+    off, in the order in which a step computes, is marked with its line of the specification.
+    """
     last = vector.first_iteration + len(vector.expected) - 1
     first = vector.first_iteration if vector.kind == "step" else 1
     if not first <= step <= last:
         raise ValueError(f"{vector.id} has the iterations {first} to {last}, not {step}")
     index = step - first
-    state = vector.before(index)
-    sample = vector.samples[index]
-    if vector.method == ACCBO:
-        right = intermediates(vector.problem, vector.algorithm, state, sample)
-        what = (
-            f"{vector.algorithm.order}, {vector.algorithm.neumann_sampling}, "
-            f"Q = {vector.algorithm.neumann_terms}"
-        )
-    else:
-        right = as_fields(vector.algorithm.step(vector.problem, state, sample))
-        what = vector.method
+    given = vector.problem, vector.algorithm, vector.before(index), vector.samples[index]
+    right, allowed = intermediates(*given), roundings(*given, vector.dtype)
     hers, trouble = runner.single(vector, index)
+    off = next((name for name in right if _is_off(name, right, hers, allowed)), None)
     lines = [
-        f"{vector.id}, iteration {step}: {what}",
+        f"{vector.id}, iteration {step}: {_what(vector)}",
         "both start from the reference's state before this iteration",
         "",
         f"{'quantity':34} {'reference':>28}  {'yours':>28}  {'difference':>10}",
     ]
-    for name, value in right.items():
-        lines += _rows(name, value, hers)
-    if trouble:
-        lines += ["", f"yours: {trouble}"]
-    hidden = [name for name in right if name not in hers]
-    if hidden:
-        lines += ["", "state() may hold any of these names beside its fields, to be shown here"]
+    for name, made in right.items():
+        lines += _rows(name, made.value, hers)
+        if name == off:
+            lines += _marked(right[name], LINES.get(vector.method, {}))
+    lines += _said(right, hers, trouble)
     return "\n".join(lines), trouble
 
 
-def _rows(name: str, value: np.ndarray, hers: Mapping[str, np.ndarray]) -> Iterator[str]:
-    flat = np.reshape(np.asarray(value, dtype=float), (-1,))
+def _what(vector: Vector) -> str:
+    """The algorithm, its conventions and the length of its series."""
+    choices = [str(choice) for name, choice in convention(vector).items() if name != "first"]
+    terms = getattr(vector.algorithm, "neumann_terms", None)
+    return ", ".join([vector.method, *choices, *([] if terms is None else [f"Q = {terms}"])])
+
+
+@np.errstate(all="ignore")
+def _is_off(name: str, right: Mapping[str, Intermediate], hers: Values, allowed: Values) -> bool:
+    """Whether she shows ``name``, and not what rounding could have made of it."""
+    value = right[name].value
+    if name not in hers:
+        return False
+    if hers[name].size != value.size:
+        return True
+    mine = np.reshape(hers[name], value.shape)
+    same = (mine == value) | (np.isnan(mine) & np.isnan(value))
+    gap = norms(np.where(same, 0.0, mine - value))
+    return bool(np.any(~(gap <= allowed[name]) & (gap != 0)))
+
+
+def _marked(made: Intermediate, lines: Mapping[str, str]) -> Iterator[str]:
+    yield "^ the first of what you show that is off"
+    line = line_of(lines, made.part)
+    if line:
+        yield f"  right: {line}"
+
+
+def _said(right: Mapping[str, Intermediate], hers: Values, trouble: str) -> Iterator[str]:
+    """What went wrong, what is shown in vain, and what could be shown."""
+    if trouble:
+        yield from ("", f"yours: {trouble}")
+        return
+    for name in hers:
+        if name not in right and name != "iteration":
+            near = difflib.get_close_matches(name, right, n=1)
+            yield f"you show {name!r}, which is none of these" + (
+                f"; did you mean {near[0]!r}?" if near else ""
+            )
+    if any(name not in hers for name in right):
+        yield ""
+        yield "a method parts() may show any of these names, as a mapping to arrays"
+
+
+def _rows(name: str, value: np.ndarray, hers: Values) -> Iterator[str]:
+    flat = np.reshape(value, (-1,))
     mine = np.reshape(hers[name], (-1,)) if name in hers else None
     for index, entry in enumerate(flat):
         label = name if index == 0 else ""

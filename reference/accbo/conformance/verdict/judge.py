@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from accbo._printable import clean
-from accbo.conformance.methods import ACCBO, METHODS
+from accbo.conformance.methods import DEFAULT, METHODS
 from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.vectors.vector import SET
-from accbo.conformance.verdict.diagnosis import Diagnosis, diagnose
+from accbo.conformance.verdict.causes import causes, shown_instead, undeclared
+from accbo.conformance.verdict.diagnosis import INSIDE, Diagnosis, at_the_edge, diagnose
+from accbo.conformance.verdict.expected import Expected
 from accbo.conformance.verdict.report import (
     CONVENTION,
+    EDGE,
     ERROR,
-    EXPECTED,
     FAIL,
     PASS,
     SKIP,
-    UNEXPECTED,
     Check,
     Report,
 )
 
+FROM_FILE = "numbers read from a file"
 NOTHING = Diagnosis(None, None, (), "")
 
 
@@ -28,37 +31,57 @@ def judge(
     observations: Sequence[Observation],
     *,
     implementation: str,
-    namespace: str = "numbers read from a file",
+    namespace: str = FROM_FILE,
     cases: int = SET,
     tier: str = "full",
     expected_failures: Mapping[str, str] | None = None,
     contract: Sequence[Check] = (),
     reproduce: str = "",
     stopped: str = "",
+    first: str = "",
+    strict: bool = False,
 ) -> Report:
     """The report on ``observations``; ``stopped`` says why they are not all.
 
+    ``first`` is what has to be mended before a mistake can be looked for, such as numbers that
+    were written with too few digits.
+
+    What fails where squares over- or underflow alone is no failure unless ``strict``; the report
+    says it in its verdict.
+
     ``contract`` are checks that are no comparison with a vector. ``expected_failures`` maps names
-    of checks to reasons; one that passes fails. ``reproduce`` is a command with ``{id}`` in it.
-    Raises ``ValueError`` for an expected failure whose name no check has.
+    of checks, globs of them and names of mistakes to reasons (``Expected``); what is not there
+    fails. ``reproduce`` is a command with ``{id}`` in it. Raises ``ValueError`` for an expected
+    failure that is neither.
     """
-    checks = [*contract, *(check(one, reproduce) for one in observations)]
+    judged = [(one, check(one, reproduce)) for one in observations]
+    checks = [*contract, *(found for _, found in judged)]
+    method = observations[0].vector.method if observations else DEFAULT
+    names = [found.name for found in checks]
+    expected = Expected(expected_failures or {}, names, METHODS[method].faults, bool(stopped))
     broken = any(found.status == ERROR for found in checks)
     failing = [found for found in checks if found.status == FAIL]
-    method = observations[0].vector.method if observations else ACCBO
-    diagnosis = diagnose(METHODS[method], observations) if failing else NOTHING
+    diagnosis = NOTHING._replace(first=first)
+    if failing and not first:
+        diagnosis = diagnose(METHODS[method], observations)
     if diagnosis.convention and not broken and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
+    settled = _settled(checks, expected, diagnosis)
+    if not strict and _only_at_the_edge(settled, judged):
+        settled = tuple(_renamed(found, FAIL, EDGE) for found in settled)
     return Report(
         implementation=clean(implementation),
         algorithm=method,
         namespace=clean(namespace),
         cases=cases,
         tier=tier,
-        checks=tuple(_expect(checks, expected_failures or {}, bool(stopped))),
+        checks=settled,
         diagnosis=diagnosis,
         not_shown=_not_shown(observations),
         stopped=stopped,
+        causes=causes(judged, contract),
+        suggestion=_suggestion(judged, diagnosis, namespace == FROM_FILE) if not first else "",
+        strict=strict,
     )
 
 
@@ -73,32 +96,38 @@ def check(observation: Observation, reproduce: str = "") -> Check:
     if observation.crashed and found is None:
         return Check(name, ERROR, trouble=observation.trouble, reproduce=command)
     trouble = "; ".join(filter(None, (observation.trouble, *observation.notes)))
-    return Check(name, FAIL, departure=found, trouble=trouble, reproduce=command)
+    edge = found is not None and not trouble and at_the_edge(observation)
+    return Check(name, FAIL, departure=found, trouble=trouble, reproduce=command, edge=edge)
 
 
 def _renamed(found: Check, old: str, new: str) -> Check:
-    if found.status != old:
-        return found
-    return Check(found.name, new, found.departure, found.trouble, found.reproduce)
+    return dataclasses.replace(found, status=new) if found.status == old else found
 
 
-def _expect(checks: Sequence[Check], expected: Mapping[str, str], stopped: bool) -> list[Check]:
-    names = {found.name for found in checks}
-    unknown = [name for name in expected if name not in names]
-    if unknown and not stopped:
-        raise ValueError(f"expected_failures names checks that do not exist: {unknown}")
-    made = []
-    for found in checks:
-        if found.name not in expected:
-            made.append(found)
-        elif found.status == FAIL:
-            made.append(Check(found.name, EXPECTED, trouble=expected[found.name]))
-        elif found.status == PASS:
-            why = f"was expected to fail ({expected[found.name]}), and passes: take it off the list"
-            made.append(Check(found.name, UNEXPECTED, trouble=why))
-        else:
-            made.append(found)
-    return made
+def _only_at_the_edge(checks: Sequence[Check], judged: Sequence[tuple[Observation, Check]]) -> bool:
+    """Whether all that is left to fail is at the edge of the range, and something passes inside."""
+    failing = [found for found in checks if found.status == FAIL]
+    if any(found.status == ERROR or (found in failing and not found.edge) for found in checks):
+        return False
+    return any(found.status == PASS and not at_the_edge(one) for one, found in judged)
+
+
+def _suggestion(
+    judged: Sequence[tuple[Observation, Check]], diagnosis: Diagnosis, from_file: bool
+) -> str:
+    """What to declare or to show instead of mending anything, where no mistake is known."""
+    if diagnosis.named:
+        return ""
+    return undeclared(judged, from_file=from_file) or shown_instead([one for one, _ in judged])
+
+
+def _settled(
+    checks: Sequence[Check], expected: Expected, diagnosis: Diagnosis
+) -> tuple[Check, ...]:
+    named = diagnosis.named
+    if named is None:
+        return tuple(expected.settle(checks, (), False))
+    return tuple(expected.settle(checks, named.names, named.where != INSIDE))
 
 
 def _not_shown(observations: Sequence[Observation]) -> tuple[str, ...]:

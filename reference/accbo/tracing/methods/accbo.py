@@ -12,6 +12,7 @@ from accbo.tracing.methods.shared import (
     FROM_ZERO,
     GUARDS,
     THRESHOLDS,
+    clamp,
     direct_mistakes,
     factors_group,
     fresh_group,
@@ -315,6 +316,7 @@ _MOMENTUM = (
     *ways("momentum from zero", _from_zero, *({"times": t} for t in FROM_ZERO)),
     *ways("hypergradient clipped", momentum,
           *({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS)),
+    clamp(momentum),
 )  # fmt: skip
 _POINTS = (
     *ways("hypergradient at y", points, {"new": "y", "old": ("x", -1, "y", -1)}, {"new": "y"}),

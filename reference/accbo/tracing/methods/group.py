@@ -17,12 +17,16 @@ class Wrong:
     """A mistake by its name in the catalogue, and what the equations are where it is made.
 
     ``alone``: its equations need less than the right ones, and are tried where these cannot be
-    judged: code that is right does not satisfy them.
+    judged: code that is right does not satisfy them. ``also`` is another group in which the
+    mistake shows as well: where it does not, it is not this one; ``only``: one in which it does
+    not.
     """
 
     name: str
     judge: Judge
     alone: bool = False
+    also: str = ""
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,16 @@ class Group:
     compared: int = 32  # pairs of samples in an iteration, about
 
 
-def ways(name: str, judge: Callable[..., Checks], *options: Mapping[str, Any]) -> list[Wrong]:
+def ways(
+    name: str,
+    judge: Callable[..., Checks],
+    *options: Mapping[str, Any],
+    alone: bool = False,
+    also: str = "",
+    only: str = "",
+) -> list[Wrong]:
     """One ``Wrong`` of the same name for each set of keyword arguments."""
-    return [Wrong(name, _with(judge, one)) for one in options]
+    return [Wrong(name, _with(judge, one), alone, also, only) for one in options]
 
 
 def _with(judge: Callable[..., Checks], options: Mapping[str, Any]) -> Judge:

@@ -13,6 +13,8 @@ from accbo.tracing.methods.shared import (
     FROM_ZERO,
     GUARDS,
     THRESHOLDS,
+    batches_group,
+    clamp,
     clock_group,
     direct_mistakes,
     fresh_group,
@@ -74,7 +76,7 @@ def average(
 ) -> Checks:
     """m_t = β m_{t−1} + (1 − β) h_t, and m_0 = h_0 or the mean of the first ones."""
     beta = c["momentum"] if decay is None else decay(c)
-    h = estimate(rows, source, sign=sign)
+    h = _latest(rows) if source == "other" else estimate(rows, source, sign=sign)
     if units:
         h = unit(h, rows.vec("new.h").size)
     if clipped is not None:
@@ -98,9 +100,15 @@ def average(
     }
 
 
+def _latest(rows: Rows) -> Vec:
+    """h of the last evaluation beside, of two at most."""
+    first, second = (estimate(rows, f"other.{i}") for i in (0, 1))
+    return second.where(second.known, first)
+
+
 def average_group() -> Group:
     """The moving average and its mistakes."""
-    after = [{"source": f"other.{i}", "sign": sign} for i in (0, 1) for sign in (1.0,)]
+    after = [{"source": source} for source in ("other.0", "other.1", "other")]
     return Group(
         "momentum",
         _M,
@@ -120,6 +128,7 @@ def average_group() -> Group:
             *ways("hypergradient clipped", average,
                   *({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS)),
             *ways("updates one after the other", average, *after),
+            clamp(average),
         ),
         {"momentum": "momentum"},
     )  # fmt: skip
@@ -141,7 +150,7 @@ def system_group() -> Group:
                 )
                 for i in (1.0, 0.0)
             ),
-            *ways("updates one after the other", system, *others),
+            *ways("updates one after the other", system, *others, also="momentum"),
         ),
         {"z": "linear_step_size"},
     )
@@ -157,7 +166,7 @@ def _plain(direction: upper.Direction) -> Callable[[Rows, Constants], Checks]:
     return lambda rows, c: upper.plain_step(rows, direction, c["upper_step_size"])
 
 
-def _around(name: str) -> tuple[Group, ...]:
+def _around(name: str, *more_groups: Group) -> tuple[Group, ...]:
     more = (("one upper sample for both derivatives", "new.upper_sample", "new.upper_y_sample"),)
     return (
         start_group(None),
@@ -171,6 +180,7 @@ def _around(name: str) -> tuple[Group, ...]:
                 "lower.sample",
             )
         ),
+        *more_groups,
         uses_group(("new",), more),
         sgd_group(),
         points_group(("x", 0, "y", 0), {}),
@@ -186,20 +196,7 @@ _NORMALISED = Group(
     "step",
     _X,
     lambda rows, c: upper.normalised_step(rows, c, _NEW, c["upper_step_size"]),
-    (
-        *upper.wrong_steps(_NEW, "momentum", _BEFORE),
-        Wrong(
-            "x moves with the old average",
-            lambda rows, c: upper.normalised_step(rows, c, _BEFORE, c["upper_step_size"]),
-        ),
-        *(
-            Wrong(
-                "two-iterations-old momentum",
-                lambda rows, c, b=b: upper.normalised_step(rows, c, b, c["upper_step_size"]),
-            )
-            for b in (_BEFORE,)
-        ),
-    ),
+    (*upper.wrong_steps(_NEW, "average", _BEFORE),),
     {"x": "upper_step_size"},
 )
 _PLAIN = Group(
@@ -219,5 +216,6 @@ _PLAIN = Group(
 )
 
 SLIP = (*_around("SLIP"), _NORMALISED)
-BOREP = (*_around("BOREP"), _NORMALISED)
+_BATCHES = batches_group("N steps y ← y − α ∇_y G(x_t, y; π), a fresh batch each")
+BOREP = (*_around("BOREP", _BATCHES), _NORMALISED)
 MASOBA = (*_around("MASOBA"), _PLAIN)

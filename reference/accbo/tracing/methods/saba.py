@@ -26,8 +26,12 @@ _OLD = "all derivatives, and what the tables keep of them, are at the old (x_t, 
 Rule = Callable[[Rows, str, Vec, Vec, Vec, Vec], Vec]
 
 
-def new_of(rows: Rows, name: str, shift: int = 0, side: str = "new") -> Vec:
-    """The derivative of a term, as it was taken in an iteration."""
+def new_of(
+    rows: Rows, name: str, shift: int = 0, side: str = "new", identity: float | None = None
+) -> Vec:
+    """The derivative of a term, as it was taken in an iteration; ``identity`` z for a product."""
+    if name == "product" and identity is not None:
+        return identity * rows.vec("z", shift)
     if name == "gradient":
         return rows.item("lower.gradient", 0, shift)
     if name == "product":
@@ -42,10 +46,17 @@ def sample_of(rows: Rows, name: str) -> np.ndarray:
     return rows.sample("new.upper_sample")
 
 
-def table(rows: Rows, name: str) -> tuple[Vec, Vec, Vec]:
-    """The stored row, the mean, and the mean of the next iteration."""
-    mean = rows.vec(f"tables.{name}.mean")
-    return rows.vec(f"tables.{name}.stored"), mean, rows.vec(f"tables.{name}.mean", 1)
+def table(rows: Rows, c: Constants, name: str) -> tuple[Vec, Vec, Vec]:
+    """The stored row, the mean, and the mean after it: as logged, or as the line makes it."""
+    mean, stored = rows.vec(f"tables.{name}.mean"), rows.vec(f"tables.{name}.stored")
+    after = rows.vec(f"tables.{name}.mean", 1)
+    made = mean + (1 / _terms(c, name)) * (new_of(rows, name) - stored)
+    return stored, mean, after.where(after.known, made)
+
+
+def _terms(c: Constants, name: str) -> float:
+    below = name in ("gradient", "product", "cross")
+    return float(c["lower_terms" if below else "upper_terms"])
 
 
 def _right(rows: Rows, name: str, new: Vec, stored: Vec, mean: Vec, after: Vec) -> Vec:
@@ -83,8 +94,13 @@ def _neighbour(rows: Rows, name: str, new: Vec, stored: Vec, mean: Vec, after: V
     return (new - rows.vec(f"tables.{name}.other") + mean).where(rows.t > 0, after)
 
 
-def _estimates(rows: Rows, rule: Rule) -> dict[str, Vec]:
-    return {name: rule(rows, name, new_of(rows, name), *table(rows, name)) for name in TABLE_SPACES}
+def _estimates(
+    rows: Rows, c: Constants, rule: Rule, identity: float | None = None
+) -> dict[str, Vec]:
+    return {
+        name: rule(rows, name, new_of(rows, name, identity=identity), *table(rows, c, name))
+        for name in TABLE_SPACES
+    }
 
 
 def steps(
@@ -98,15 +114,17 @@ def steps(
     leak: object = None,
     empty: bool = False,
     z_side: str = "",
+    identity: float | None = None,
+    units: bool = False,
 ) -> Checks:
     """x, y and z from the estimates."""
-    found = _estimates(rows, rule)
+    found = _estimates(rows, c, rule, identity)
     below = found["gradient"]
     if leak is not None:
         below = below + leak(rows)[0].where(rows.t > 0, rows.nothing())  # type: ignore[operator]
     system = found["product"] - plus * found["grad_y"]
     if z_side:
-        stored = {name: table(rows, name) for name in ("product", "grad_y")}
+        stored = {name: table(rows, c, name) for name in ("product", "grad_y")}
         other = {
             name: new_of(rows, name, 0, z_side) - stored[name][0] + stored[name][1]
             for name in stored
@@ -121,10 +139,21 @@ def steps(
             rows.vec("x") - c["upper_step_size"] * (found["grad_x"] - sign * found["cross"]),
         ),
     }
+    if units:
+        checks["x"] = _unit_step(rows, c, found["grad_x"] - found["cross"])
     if empty:
-        nothing = holds(table(rows, "grad_x")[2].size == 0, rows.t == 0)
+        nothing = holds(table(rows, c, "grad_x")[2].size == 0, rows.t == 0)
         return {key: np.where(rows.t == 0, nothing, np.nan) for key in checks}
     return checks
+
+
+def _unit_step(rows: Rows, c: Constants, direction: Vec) -> tuple[Vec, Vec]:
+    """A step of length η against ``direction``, whose norm no line says: it is fitted."""
+    x, after, move = rows.vec("x"), rows.vec("x", 1), rows.vec("move").size
+    factor = ((x.p - after.p) * direction.p).sum(axis=1) / (direction.p**2).sum(axis=1)
+    eta = c["upper_step_size"]
+    made = x - factor * direction
+    return after, made.where((factor > 0) & (np.abs(move - eta) <= 1e-9 * eta), rows.unknown())
 
 
 def means(
@@ -133,8 +162,8 @@ def means(
     """mean += (new − stored)/n."""
     checks: Checks = {}
     for name in TABLE_SPACES:
-        stored, mean, after = table(rows, name)
-        n = c["lower_terms" if name in ("gradient", "product", "cross") else "upper_terms"]
+        stored, mean, _ = table(rows, c, name)
+        after, n = rows.vec(f"tables.{name}.mean", 1), _terms(c, name)
         change = new_of(rows, name) - stored
         right = mean if kept or name in out else mean + (1.0 if whole else 1 / n) * change
         checks[f"{name}.mean"] = (after, later(rows, right))
@@ -225,7 +254,7 @@ SABA = (
         stored_rows,
         (
             *ways("table row not stored", stored_rows, {"first": True}),
-            *ways("tables never updated", stored_rows, {"first": True}),
+            *ways("tables never updated", stored_rows, {"first": True}, also="means"),
             *ways("tables at the new point", stored_rows, {"other": True}),
         ),
     ),
@@ -235,10 +264,10 @@ SABA = (
         means,
         (
             *ways("table mean not updated", means, {"kept": True}),
-            *ways("tables never updated", means, {"kept": True}),
+            *ways("tables never updated", means, {"kept": True}, also="stored rows"),
             *ways("1/n missing in the mean", means, {"whole": True}),
             *ways("product without its table", means,
-                  *({"out": names} for names in (_SUMS, _SUMS[:1], _SUMS[1:]))),
+                  *({"out": names} for names in (_SUMS, _SUMS[:1], _SUMS[1:])), also="steps"),
         ),
     ),
     Group(
@@ -258,6 +287,8 @@ SABA = (
             *ways("z at the new point", steps, {"z_side": "other.0"}, {"z_side": "other.1"}),
             *ways("upper gradient leaks", steps, *({"leak": one} for one in leaks())),
             *ways("tables start empty", steps, {"empty": True}),
+            *ways("x step normalised", steps, {"units": True}),
+            *ways("Hessian ignored", steps, *({"identity": i} for i in (1.0, 0.0)), alone=True),
         ),
         {"x": "upper_step_size", "y": "lower_step_size", "z": "linear_step_size"},
     ),

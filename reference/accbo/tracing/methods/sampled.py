@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,10 @@ from accbo.tracing.methods.group import Group, Wrong, ways
 from accbo.tracing.methods.shared import (
     GUARDS,
     THRESHOLDS,
+    Sized,
+    Slip,
+    batches_group,
+    clamp,
     clock_group,
     direct_mistakes,
     factors_group,
@@ -40,7 +44,6 @@ from accbo.tracing.parts import (
 from accbo.tracing.rows import Rows, Vec
 
 _SAMPLES = ("new.upper_sample", "new.cross_sample", "new.hessian_sample", "lower.sample")
-Sized = Callable[[Rows, Constants], Any]
 
 
 def power_of(name: str, exponent: float, later_: int = 0, fixed: bool = False) -> Sized:
@@ -59,17 +62,20 @@ _B, _A = -2 / 5, -3 / 5
 _S = "α_t = a (w+t)^{−3/5}, β_t = b (w+t)^{−2/5}"
 
 
-def _slips(name: str, right: float, swapped: float) -> dict[str, list[Sized]]:
-    """Wrong sizes of TTSA for one of its levels."""
-    return {
-        "steps that do not shrink": [power_of(name, 0.0), power_of(name, right, fixed=True)],
-        "exponents swapped": [power_of(name, swapped)],
-        "one time scale": [power_of(name, swapped), power_of(name, -1 / 2)],
-        "sizes of another iteration": [power_of(name, right, 1), power_of(name, right, -1)],
-    }
+def _slips(name: str, right: float, swapped: float, other: str) -> list[Slip]:
+    """Wrong sizes of TTSA for one of its levels, ``other`` being the group of the other one."""
+    return [
+        ("steps that do not shrink", power_of(name, 0.0), {}),
+        ("steps that do not shrink", power_of(name, right, fixed=True), {}),
+        ("exponents swapped", power_of(name, swapped), {"also": other}),
+        ("one time scale", power_of(name, swapped), {"only": other}),
+        ("one time scale", power_of(name, -1 / 2), {"also": other}),
+        ("sizes of another iteration", power_of(name, right, 1), {}),
+        ("sizes of another iteration", power_of(name, right, -1), {}),
+    ]
 
 
-def _x_group(right: Sized, wrong: dict[str, list[Sized]], line: str) -> Group:
+def _x_group(right: Sized, wrong: Sequence[Slip], line: str) -> Group:
     def judge(
         rows: Rows,
         c: Constants,
@@ -91,11 +97,7 @@ def _x_group(right: Sized, wrong: dict[str, list[Sized]], line: str) -> Group:
         left, right = checks["x"]
         return {"x": (left, projected(right, left))} if ball else checks
 
-    found = [
-        one
-        for name, sizes in wrong.items()
-        for one in ways(name, judge, *({"size": s} for s in sizes))
-    ]
+    found = [one for name, size, more in wrong for one in ways(name, judge, {"size": size}, **more)]
     found += ways("sign of the implicit term", judge, {"sign": -1.0})
     found += ways("implicit term left out", judge, {"sign": 0.0})
     found += ways("x step normalised", judge, {"units": True})
@@ -120,7 +122,7 @@ TTSA = (
     uses_group(("new",)),
     sgd_group(
         power_of("lower_step_size", _B),
-        _slips("lower_step_size", _B, _A),
+        _slips("lower_step_size", _B, _A, "step"),
         "y_{t+1} = y_t − β_t ∇_y G(x_t, y_t; π_t), " + _S,
         later_x="y after x",
     ),
@@ -138,7 +140,7 @@ TTSA = (
     Group("h", "h_t = ∇_x F − ∇²_xy G · inverse", *direct_mistakes(_sides)),
     _x_group(
         power_of("upper_step_size", _A),
-        _slips("upper_step_size", _A, _B),
+        _slips("upper_step_size", _A, _B, "lower"),
         "x_{t+1} = x_t − α_t h_t(x_t, y_{t+1}), " + _S,
     ),
 )
@@ -146,40 +148,27 @@ TTSA = (
 # --- StocBiO --------------------------------------------------------------------------------------
 
 
-def _batches(rows: Rows, c: Constants, same: bool = False) -> Checks:
-    """Every inner step is on a batch of its own."""
-    found = [rows.sample("lower.sample", 0, i) for i in range(rows.longest("lower.sample"))]
-    checks = Checks()
-    for i, one in enumerate(found[1:], 1):
-        equal = one == found[0]
-        checks[f"lower.sample.{i}"] = holds(equal if same else ~equal, (one > 0) & (found[0] > 0))
-    return checks
-
-
 STOCBIO = (
     start_group(None),
     clock_group("StocBiO"),
     fresh_group(_SAMPLES),
     factors_group(("new",)),
-    Group(
-        "batches",
-        "D steps y ← y − α ∇_y G(x_k, y; π), a fresh batch each",
-        _batches,
-        tuple(ways("one batch for all inner steps", _batches, {"same": True})),
-        rare=True,
-    ),
+    batches_group("D steps y ← y − α ∇_y G(x_k, y; π), a fresh batch each"),
     uses_group(
         ("new",),
         (("cross batch from the upper data", "new.cross_sample", "new.upper_sample"),),
     ),
-    sgd_group(),
-    points_group(("x", 0, "y", 1), {"hypergradient at the old y": ("x", 0, "y", 0)}),
+    sgd_group(later_x="y after x"),
+    points_group(
+        ("x", 0, "y", 1),
+        {"hypergradient at the old y": ("x", 0, "y", 0), "y after x": ("x", 0, "y", 0)},
+    ),
     second_group(_sides),
-    series_group(_sides, "z = (1/l) Σ_{q=0..Q−1} Π_{j≤q} (I − ∇²_yy G(ζ^j)/l) ∇_y F"),
+    series_group(_sides, "z = (1/l) Σ_{q=0..Q−1} Π_{j≤q} (I − ∇²_yy G(ζ^j)/l) ∇_y F", drawn=False),
     Group("h", "∇_x F − ∇²_xy G · z", *direct_mistakes(_sides)),
     _x_group(
         lambda rows, c: c["upper_step_size"],
-        {},
+        (),
         "x_{k+1} = x_k − η (∇_x F(x_k, y_k; ξ) − ∇²_xy G(x_k, y_k; ζ⁰) z)",
     ),
 )
@@ -349,10 +338,10 @@ def _other_index(rows: Rows, c: Constants) -> Checks:
 
 
 def _other_sample(rows: Rows, c: Constants) -> Checks:
-    return {
-        key: np.where(np.isnan(ratio), np.nan, np.where(ratio > 0, 0.0, 0.0))
-        for key, ratio in _pair(rows, c).items()
-    }
+    """The samples differ, and so the indices may."""
+    checks = _pair(rows, c)
+    other = (checks["old.sample"] > 0) | (checks["lower.sample"] > 0)
+    return {key: np.where(other, 0.0, ratio) for key, ratio in checks.items()}
 
 
 _OLD_X, _OLD_Y = ("x", -1, "y", 0), ("x", 0, "y", -1)
@@ -412,6 +401,7 @@ SUSTAIN = (
             *ways("hypergradient clipped", _recursions,
                   *({"clipped": (t, g)} for t in THRESHOLDS for g in GUARDS)),
             *_rule("momentum in the gradient's buffer", "buffer"),
+            clamp(_recursions),
             *ways("one fixed step size", _recursions, {"root": _ROOTS["one fixed step size"]}),
             *ways("sizes of another iteration", _recursions,
                   {"root": lambda rows, c: _root(rows, c, 0)},

@@ -13,6 +13,8 @@ from accbo.tracing.parts import (
     Checks,
     Constants,
     all_differ,
+    clamped,
+    conjugate,
     differ,
     difference,
     elsewhere,
@@ -29,6 +31,8 @@ from accbo.tracing.parts import (
 from accbo.tracing.rows import Rows, Vec
 
 Sides = Callable[[Rows], Sequence[str]]
+Sized = Callable[[Rows, Constants], Any]  # a step size, of every iteration
+Slip = tuple[str, Sized, Mapping[str, Any]]  # a mistake in it: its name, what it is, where else
 
 # --- the start ------------------------------------------------------------------------------------
 
@@ -52,6 +56,8 @@ def start_group(
         change: Any = None,
         base: Any = None,
         times: Any = None,
+        ball: bool = False,
+        last: bool = False,
     ) -> Checks:
         """Rows are the start and iteration 0."""
         wanted = c["warm_start"] if steps is None else steps
@@ -59,13 +65,17 @@ def start_group(
         y, gamma = rows.vec("y"), declared if gamma is None else gamma(c)
         sized = size(c) * (1.0 if times is None else times(c))
         based = None if base is None else base(c)
-        checks, end = lower_steps(rows, y, y, sized, gamma, at=at, change=change, base=based)
+        checks, end = lower_steps(
+            rows, y, y, sized, gamma, at=at, change=change, base=based, ball=ball
+        )
         count = rows.length("lower.gradient")
         here = rows.t == -1
         judged = here & y.known & np.isfinite(wanted)
         right = end.where(count > 0, y)
         blank = np.where(here, 0.0, np.nan)
         after = rows.vec("y", 1)
+        if ball or last:
+            right = projected(right, after)
         checks = {
             f"start.{key}": (left, type(r)(r.p + blank[:, None], r.size + blank, r.terms))
             for key, (left, r) in checks.items()
@@ -79,6 +89,7 @@ def start_group(
     wrong = [one for name, how in more.items() for one in ways(name, judge, how)]
     for name, changes in gradient_slips().items():
         wrong += ways(name, judge, *({"change": change} for change in changes))
+    wrong += ways("y projected", judge, {"last": True}, {"ball": True})
     return Group("start", line, judge, (*ways("no warm start", judge, {"steps": 0}), *wrong))
 
 
@@ -127,7 +138,8 @@ def factors_group(sides: Sequence[str]) -> Group:
         return checks
 
     line = "every factor of the series has a Hessian sample of its own"
-    return Group("factors", line, judge, (Wrong("one sample for all factors", same),), rare=True)
+    wrong = (Wrong("one sample for all factors", same), Wrong(_CONJUGATE, same, also="series"))
+    return Group("factors", line, judge, wrong, rare=True)
 
 
 def uses_group(
@@ -199,6 +211,7 @@ GUARDS = (0.0, 1e-6)  # clip_grad_norm_ of PyTorch multiplies by c/(‖g‖ + 1e
 BATCHES = (2, 3, 4, 5, 6, 8, 10, 12, 16, 32, 64, 100, 128, 256, 512, 1024)
 
 
+_CONJUGATE = "conjugate gradients for the series"
 FROM_ZERO = (lambda c: 1 - c["momentum"], lambda c: 0.0)  # what m_0 is of h_0
 
 
@@ -224,11 +237,16 @@ def gradient_slips() -> dict[str, list[Callable[[Vec, Vec], Vec]]]:
 
 
 def series_group(
-    sides: Sides, line: str, default: str = "chained", shrink: float | None = None
+    sides: Sides,
+    line: str,
+    default: str = "chained",
+    shrink: float | None = None,
+    drawn: bool = True,
 ) -> Group:
     """The Neumann series in the declared sampling, ``default`` where none is declared.
 
-    ``shrink`` is the exponent of the lower step size where that depends on t.
+    ``shrink`` is the exponent of the lower step size where that depends on t; ``drawn``: whether
+    a random term of the series is among the algorithm's conventions.
     """
 
     def judge(rows: Rows, c: Constants, single_of: Any = None, **how: Any) -> Checks:
@@ -283,11 +301,17 @@ def series_group(
 
         return judged
 
+    def conjugates(rows: Rows, c: Constants) -> Checks:
+        checks = Checks()
+        for side in sides(rows):
+            checks |= conjugate(rows, side, c)
+        return checks
+
     def single(rows: Rows, c: Constants) -> Checks:
         """One term of the series without the factor Q, whichever it is in each iteration."""
         checks = Checks()
         for side in sides(rows):
-            checks |= randomised(rows, side, c, factor=1.0)
+            checks |= randomised(rows, side, c, factor=1.0, varies=True)
         return checks
 
     wrong = (
@@ -301,12 +325,13 @@ def series_group(
         each("1/l missing", lambda c: {"outside": scale(c)}),
         each("1/l missing", lambda c: {"inside": scale(c)}),
         each("1/l missing", lambda c: {"inside": scale(c), "outside": scale(c)}),
-        Wrong("random term without Q", single),
+        *([Wrong("random term without Q", single)] if drawn else []),
         each("sign of the implicit term", lambda c: {"sign": -1.0}),
         Wrong("only the last term of the series", last(scaled=True)),
         Wrong("only the last term of the series", last(scaled=False)),
         Wrong("only the last term of the series", draw(_last_drawn)),
         Wrong("series added up in place", chain(last_only=True, factor=2.0)),
+        Wrong(_CONJUGATE, conjugates),
         Wrong("Hessian ignored", chain(single=0)),
         Wrong("Hessian ignored", draw(lambda c: {"factor": 1.0, "most": 1})),
         Wrong("series scaled by the lower step", lower_step(None)),
@@ -332,6 +357,27 @@ def direct_mistakes(sides: Sides) -> tuple[Any, tuple[Wrong, ...]]:
 
 
 # --- lower levels, clocks and points of the algorithms beside AccBO -------------------------------
+
+
+def clamp(judge: Judge) -> Wrong:
+    """The entries of the momentum that ``judge`` makes are clamped."""
+    return Wrong("momentum clamped", lambda rows, c: clamped(rows, judge(rows, c), c["_d_x"]))
+
+
+def batches_group(line: str) -> Group:
+    """Every inner step is on a batch of its own."""
+
+    def judge(rows: Rows, c: Constants, same: bool = False) -> Checks:
+        found = [rows.sample("lower.sample", 0, i) for i in range(rows.longest("lower.sample"))]
+        checks = Checks()
+        for i, one in enumerate(found[1:], 1):
+            equal = one == found[0]
+            judged = (one > 0) & (found[0] > 0)
+            checks[f"lower.sample.{i}"] = holds(equal if same else ~equal, judged)
+        return checks
+
+    wrong = ways("one batch for all inner steps", judge, {"same": True})
+    return Group("batches", line, judge, tuple(wrong), rare=True)
 
 
 def clock_group(name: str) -> Group:
@@ -369,8 +415,8 @@ def clock_group(name: str) -> Group:
 
 
 def sgd_group(
-    size: Callable[[Rows, Constants], Any] = lambda rows, c: c["lower_step_size"],
-    more: Mapping[str, Sequence[Callable[[Rows, Constants], Any]]] = MappingProxyType({}),
+    size: Sized = lambda rows, c: c["lower_step_size"],
+    more: Sequence[Slip] = (),
     line: str = "y ← y − α ∇_y G(x_t, y; π)",
     later_x: str | None = None,
 ) -> Group:
@@ -389,7 +435,9 @@ def sgd_group(
         y = rows.vec("y")
         step = size(rows, c) if sized is None else sized(rows, c)
         extra = leak(rows) if leak else None
-        checks, end = lower_steps(rows, y, y, step, 0.0, leak=extra, adds_up=adds_up, change=change)
+        checks, end = lower_steps(
+            rows, y, y, step, 0.0, leak=extra, adds_up=adds_up, change=change, ball=ball
+        )
         if ball:
             end = projected(end, rows.vec("y", 1))
         idle = (rows.length("lower.gradient") == 0) & rows.has("lower.gradient") & rows.acts
@@ -398,10 +446,7 @@ def sgd_group(
             checks[f"lower.x.{i}"] = (rows.item("lower.x", i), rows.vec("x", x_shift))
         return checks | {"y": (rows.vec("y", 1), right)}
 
-    def sized(name: str, rules: Sequence[Callable[[Rows, Constants], Any]]) -> list[Wrong]:
-        return ways(name, judge, *({"sized": rule} for rule in rules))
-
-    wrong = [one for name, rules in more.items() for one in sized(name, rules)]
+    wrong = [one for name, size_, how in more for one in ways(name, judge, {"sized": size_}, **how)]
     wrong += ways("upper gradient leaks", judge, *({"leak": one} for one in leaks()))
     wrong += ways("no zeroing between inner steps", judge, {"adds_up": True})
     wrong += ways("y projected", judge, {"ball": True})
@@ -424,10 +469,13 @@ def leaks() -> list[Callable[[Rows], list[Vec]]]:
     def stray(rows: Rows) -> list[Vec]:
         return [rows.item("stray", i) for i in range(max(rows.longest("stray"), 1))]
 
+    def each(rows: Rows) -> list[Vec]:
+        return [rows.vec("new.grad_y"), *stray(rows)]
+
     def stray_before(rows: Rows) -> list[Vec]:
         return [rows.last("stray", -1).where(rows.t > 0, rows.nothing())]
 
-    return [here, before, stray, stray_before]
+    return [here, before, stray, each, stray_before]
 
 
 Place = tuple[str, int, str, int]  # a name of x and a shift, a name of y and a shift
@@ -458,7 +506,11 @@ def points_group(
             checks |= point(rows, "old", later(rows, rows.vec(x, dx)), later(rows, rows.vec(y, dy)))
         return checks
 
-    found = [one for name, place in wrong.items() for one in ways(name, judge, {"new": place})]
+    found = [
+        one
+        for name, place in wrong.items()
+        for one in ways(name, judge, {"new": place}, also="lower" if name == "y after x" else "")
+    ]
     found += [
         one
         for name, places in wrong_old.items()

@@ -20,7 +20,16 @@ from accbo.tracing.methods.shared import (
     start_group,
     uses_group,
 )
-from accbo.tracing.parts import Checks, Constants, estimate, holds, point, same_sample, unit
+from accbo.tracing.parts import (
+    Checks,
+    Constants,
+    estimate,
+    holds,
+    point,
+    projected,
+    same_sample,
+    unit,
+)
 from accbo.tracing.rows import Rows, Vec
 
 _V = (
@@ -62,8 +71,23 @@ def clock(
         due = (rows.t + shift) % max(1, period + longer) == 0
         due = rows.t == 0 if never else due
         made = rows.vec("new.grad_x").known
-        checks["refresh"] = holds(made == due, rows.acts & rows.has("new.grad_x"))
+        judged = np.full(len(rows), rows.has("new.grad_x"))
+        # a refresh that no line speaks of was not made where the differences just go on
+        judged |= (rows.t > 0) & _goes_on(rows, c)
+        checks["refresh"] = holds(made == due, rows.acts & judged)
     return checks
+
+
+def _goes_on(rows: Rows, c: Constants) -> np.ndarray:
+    """Where v is the one of the iteration before and the differences of this one."""
+    total, unknown = rows.vec("momentum", -1), rows.unknown()
+    for i in range(_count(rows)):
+        new, old = (estimate(rows, f"inner.{i}.{side}") for side in ("new", "old"))
+        total = (total + new - old).where(_present(rows, i), total)
+    v = rows.vec("momentum").where(_present(rows, 0), unknown)
+    gap = np.abs(v.p - total.p).max(axis=1)
+    near: np.ndarray = gap <= 8 * c["_u"] * (total.terms + 1) * (total.size + v.size)
+    return near
 
 
 def _cut(v: Vec, norm: np.ndarray, clipped: Any) -> Vec:
@@ -90,6 +114,7 @@ def loop(
     leak: bool = False,
     sign: float = 1.0,
     clipped: Any = None,
+    ball: bool = False,
 ) -> Checks:
     """Every quantity of the inner loop."""
     u, v = _starts(rows, clipped)
@@ -120,6 +145,8 @@ def loop(
         end, end_u, end_v = (new[1].where(there, end), u.where(there, end_u), v.where(there, end_v))
         logged = rows.vec(f"inner.{i + 1}.new.y")
         made = new[1] - c["lower_step_size"] * total
+        if ball:
+            made = projected(made, logged).where(logged.known, made)
         following = logged.where(logged.known, made)
         if past:
             end = made.where(there, end)
@@ -207,7 +234,8 @@ VRBO = (
         tuple(ways("different batch at the two points", pair, {"other": True})),
     ),
     second_group(sides),
-    series_group(sides, "h = ∇_x F − ∇²_xy G · (1/l) Σ_{q<Q} Π_{j≤q} (I − ∇²_yy G/l) · ∇_y F"),
+    series_group(sides, "h = ∇_x F − ∇²_xy G · (1/l) Σ_{q<Q} Π_{j≤q} (I − ∇²_yy G/l) · ∇_y F",
+                 drawn=False),
     Group("h", "h = ∇_x F − ∇²_xy G · inverse", *direct_mistakes(sides)),
     Group("step", "x_{k+1} = x_k − a v", step,
           (
@@ -227,7 +255,8 @@ VRBO = (
             *ways("y one step past v", loop, {"past": True}),
             *ways("no zeroing between inner steps", loop, {"adds_up": True}),
             *ways("two-iterations-old estimate", loop, *_options("lag")),
-            *ways("no differences", loop, *_options("plain")),
+            *ways("no differences", loop, *_options("plain"), alone=True),
+            *ways("y projected", loop, {"ball": True}),
             *ways("upper gradient leaks", loop, {"leak": True}),
             *ways("sign of the implicit term", loop, {"sign": -1.0}),
             *ways("implicit term left out", loop, {"sign": 0.0}),

@@ -1,4 +1,4 @@
-"""The vectors of the algorithms beside AccBO: a few trajectories and single steps each.
+"""The vectors that an algorithm gets without asking: a few trajectories and single steps.
 
 As in ``groups``, a slug is never used twice and never changed once it is released.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from accbo import algorithms
-from accbo.conformance.methods import ACCBO, METHODS
+from accbo.conformance.methods import METHODS
 from accbo.conformance.vectors.group import Group, problems, scale_of
 from accbo.conformance.vectors.reach import method_reach
 
@@ -19,16 +19,11 @@ STEPS = 6  # of a trajectory, iteration 0 not counted
 ROUNDED_SIZES = ("TTSA", "SUSTAIN")
 
 
-def method_groups(method: str) -> list[Group]:
-    """The groups of an algorithm other than AccBO."""
+def standard_groups(method: str) -> list[Group]:
+    """The groups of an algorithm, on the problems and with the settings of its row."""
     names, settings = METHODS[method].problems, METHODS[method].settings[0]
     build = functools.partial(_algorithm, method)
     return [*_groups(method), *method_reach(method.lower(), names, settings, build)]
-
-
-def other_methods() -> list[str]:
-    """Every algorithm that has such groups."""
-    return [name for name in METHODS if name != ACCBO]
 
 
 def _algorithm(method: str, problem: str, setting: int, **changes: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Files to start from: an adapter of each algorithm, for NumPy, PyTorch, JAX and C."""
