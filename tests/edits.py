@@ -1,7 +1,8 @@
 """Small edits of a program's source, by its syntax tree: those that change what it computes.
 
 A program is a module of functions; an edit replaces one expression or moves one statement in a
-function that ``begin`` reaches. Which edits there are depends on the source alone.
+function that ``begin`` reaches. Which edits there are depends on the source alone. Beside them
+``rearrangements``: edits that change the order of the arithmetic and nothing else.
 """
 
 from __future__ import annotations
@@ -58,15 +59,47 @@ def edits(source: str, begin: Sequence[str]) -> list[Edit]:
         names = _numbers(function)
         for node in _computing(function):
             for kind, make in _variants(node, names):
-                made = ast.unparse(ast.fix_missing_locations(make(copy.deepcopy(node))))
-                text = f"{ast.unparse(node)}  →  {made}"
-                found.append(Edit(kind, name, place[id(node)], text, make))
+                found.append(Edit(kind, name, place[id(node)], _text(node, make), make))
         for block in _blocks(function):
             for kind, make in _moved(block):
                 changed = make(copy.deepcopy(block))
                 made = "; ".join(map(ast.unparse, changed.body)).replace("\n", " ")
                 found.append(Edit(kind, name, place[id(block)], made, make))
     return found
+
+
+def rearrangements(source: str, begin: Sequence[str]) -> list[Edit]:
+    """All edits of the functions that ``begin`` reaches that are the same mathematics."""
+    tree = ast.parse(source)
+    place = {id(node): number for number, node in enumerate(ast.walk(tree))}
+    return [
+        Edit("equal", name, place[id(node)], _text(node, make), make)
+        for name, function in reached(tree, begin).items()
+        for node in _computing(function)
+        for make in _equal(node)
+    ]
+
+
+def apart(source: str, offered: Sequence[Edit], most: int) -> list[Edit]:
+    """The first ``most`` of some edits of which none lies inside another one's place."""
+    nodes = list(ast.walk(ast.parse(source)))
+    place = {id(node): number for number, node in enumerate(nodes)}
+    inside = {
+        edit.node: {place[id(node)] for node in ast.walk(nodes[edit.node])} for edit in offered
+    }
+    chosen: list[Edit] = []
+    for edit in offered:
+        if all(
+            edit.node not in inside[other.node] and other.node not in inside[edit.node]
+            for other in chosen
+        ):
+            chosen.append(edit)
+    return chosen[:most]
+
+
+def _text(node: ast.expr, make: Callable[[Any], Any]) -> str:
+    made = ast.unparse(ast.fix_missing_locations(make(copy.deepcopy(node))))
+    return f"{ast.unparse(node)}  →  {made}"
 
 
 def edited(source: str, *changes: Edit) -> ast.Module:
@@ -204,7 +237,7 @@ def _attributes(node: ast.Attribute) -> Iterator[tuple[str, Make]]:
         if node.attr in FLOATS:
             yield "hyper-parameter", _to(f"(1 - a.{node.attr})")
             yield "hyper-parameter", _to(f"a.{node.attr} ** 2")
-            yield "hyper-parameter", _to(f"np.float64(np.float32(a.{node.attr}))")
+            yield "hyper-parameter", _to(f"float(np.float32(a.{node.attr}))")
     elif node.attr in PARTS and root != "p":
         for other in PARTS:
             if other != node.attr:
@@ -216,8 +249,6 @@ def _attributes(node: ast.Attribute) -> Iterator[tuple[str, Make]]:
     elif node.attr == "max":
         yield "maximum", _renamed("min")
         yield "maximum", _renamed("sum")
-    elif node.attr == "cbrt":
-        yield "root", _renamed("sqrt")
 
 
 FLOATS = (
@@ -259,6 +290,66 @@ def _calls(node: ast.Call) -> Iterator[tuple[str, Make]]:
     elif called.startswith("p."):
         for index in range(len(node.args) - 1):
             yield "arguments", _exchanged(index)
+
+
+# --- the same mathematics ---------------------------------------------------------------------
+
+
+def _equal(node: ast.expr) -> Iterator[Make]:
+    if isinstance(node, ast.Call):
+        called = ast.unparse(node.func)
+        if called == "np.linalg.norm":
+            yield _of_parts("np.sqrt(np.sum({0} * {0}))", lambda n: [n.args[0]])
+            yield _of_parts("np.sqrt({0} @ {0})", lambda n: [n.args[0]])
+        elif called == "mean":
+            yield _of_parts("mean({0}[::-1])", lambda n: [n.args[0]])
+    if not isinstance(node, ast.BinOp):
+        return
+    sides: Callable[[Any], list[Any]] = lambda n: [n.left, n.right]  # noqa: E731
+    if isinstance(node.op, ast.Add):
+        yield _of_parts("({1}) + ({0})", sides)
+        yield from _average(node)
+    elif isinstance(node.op, ast.Mult):
+        yield _of_parts("({1}) * ({0})", sides)
+        if isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Add | ast.Sub):
+            sign = "+" if isinstance(node.right.op, ast.Add) else "-"
+            yield _of_parts(
+                f"({{0}}) * ({{1}}) {sign} ({{0}}) * ({{2}})",
+                lambda n: [n.left, n.right.left, n.right.right],
+            )
+    elif isinstance(node.op, ast.Sub):
+        yield _of_parts("-(({1}) - ({0}))", sides)
+        yield _of_parts("-({1}) + ({0})", sides)
+    elif isinstance(node.op, ast.Div):
+        yield _of_parts("({0}) * (1 / ({1}))", sides)
+        yield _of_parts("-({0}) / -({1})", sides)
+    if isinstance(node.left, ast.BinOp):
+        inner: Callable[[Any], list[Any]] = lambda n: [n.left.left, n.left.right, n.right]  # noqa: E731
+        if isinstance(node.left.op, ast.Add) and isinstance(node.op, ast.Add | ast.Sub):
+            sign = "+" if isinstance(node.op, ast.Add) else "-"
+            yield _of_parts(f"({{0}}) + (({{1}}) {sign} ({{2}}))", inner)
+        if isinstance(node.left.op, ast.Mult) and isinstance(node.op, ast.Mult | ast.Div):
+            sign = "*" if isinstance(node.op, ast.Mult) else "/"
+            yield _of_parts(f"({{0}}) * (({{1}}) {sign} ({{2}}))", inner)
+
+
+def _average(node: ast.BinOp) -> Iterator[Make]:
+    """(1 − t) u + t v as u + t (v − u), and t u + (1 − t) v."""
+    shape = ast.unparse(node)
+    for t, form in (("a.averaging", "u + t (v - u)"), ("a.momentum", "v + t (u - v)")):
+        if form[0] == "u" and shape.startswith(f"(1 - {t}) * "):
+            yield _of_parts(
+                f"({{0}}) + {t} * (({{1}}) - ({{0}}))", lambda n: [n.left.right, n.right.right]
+            )
+        elif form[0] == "v" and shape.startswith(f"{t} * ") and f"(1 - {t}) * " in shape:
+            yield _of_parts(
+                f"({{1}}) + {t} * (({{0}}) - ({{1}}))", lambda n: [n.left.right, n.right.right]
+            )
+
+
+def _of_parts(text: str, parts: Callable[[Any], list[Any]]) -> Make:
+    """``text`` with parts of the old expression in it."""
+    return lambda node: _parsed(text.format(*map(ast.unparse, parts(node))))
 
 
 # --- statements -------------------------------------------------------------------------------

@@ -218,8 +218,8 @@ def one(index: int) -> Any:
 def sustain(s: Any, t: int, sample: Any, p: Any, a: Any) -> None:
     x, y = s["x"], s["y"]
     (pi,) = rows(sample.lower)
-    shrink = 1 / np.cbrt(a.offset + t - 1) ** 2
-    size = 1 / np.cbrt(a.offset + t)
+    shrink = 1 / (a.offset + t - 1) ** (2 / 3)
+    size = 1 / (a.offset + t) ** (1 / 3)
     new, old = p.grad_y_lower(x, y, pi), p.grad_y_lower(s["x_previous"], s["y_previous"], pi)
     keep = 1 - a.lower_averaging * shrink
     s["lower_momentum"] = new + keep * (s["lower_momentum"] - old)
@@ -232,7 +232,7 @@ def sustain(s: Any, t: int, sample: Any, p: Any, a: Any) -> None:
 
 
 def sustain_start(s: Any, start: Any, p: Any, a: Any) -> None:
-    x, size = s["x"], 1 / np.cbrt(a.offset)
+    x, size = s["x"], 1 / a.offset ** (1 / 3)
     s["y"] = descent(p, x, s["y"], start.warm_start, a.lower_step_size * size)
     y = s["y"]
     (pi,) = rows(start.first.lower)

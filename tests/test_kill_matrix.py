@@ -72,7 +72,7 @@ def test_what_a_relation_misses_by_the_record_it_misses(fault: str) -> None:
 
 
 def test_every_outside_fault_is_seen_by_a_law() -> None:
-    """By ``own_path``: proved one by one in ``tests/test_outside_faults.py``; the rest is record."""
+    """By ``own_path``, proved in ``tests/test_outside_faults.py``; the rest is record."""
     assert list(OUTSIDE) == list(STRANGERS)
     columns = ["own_path", *(name for name in kill_matrix.columns() if name not in CHECKS)]
     assert all(list(row) == columns for row in OUTSIDE.values())

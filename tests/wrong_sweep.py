@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -197,7 +198,7 @@ def main() -> None:
                 print(one, flush=True)
             elif len(one.names) > len(one.true_names) > 0 or (not one.names and not one.exact):
                 print("(" + str(one) + ")", flush=True)
-        print(method, dict(mine), flush=True)
+        print(method, dict(mine), f"{time.process_time():.0f} s", flush=True)
         kinds += mine
     print(sum(kinds.values()), dict(kinds), f"{inexact=} {hedged=}")
 

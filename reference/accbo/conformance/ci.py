@@ -24,7 +24,7 @@ def annotated(report: Mapping[str, Any]) -> str:
     ``report`` is the document that ``accbo conform --json`` writes.
     """
     name, verdict = report["implementation"], report["verdict"]
-    good = "warning" if report["severity"] else "notice"
+    good = "warning" if report.get("severity") else "notice"  # older reports have none
     level = good if report["conforms"] else "error"
     lines = [_line(level, f"{name} {verdict}", _why(report), name)]
     for check in report["checks"]:

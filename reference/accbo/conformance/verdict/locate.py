@@ -24,6 +24,7 @@ CLOSE = 10.0  # tolerances: what follows from other numbers may round differentl
 LOOKED_AT = 24  # observations, and
 ITERATIONS = 2  # of each
 BY_HAND = "known-answer/"
+X_OR_ESTIMATE = "x, or the estimate before it"  # which of them, other iterations tell
 IN_START = "only in the start: warm start, or iteration 0"
 IN_TRAJECTORIES = (
     "only in trajectories: something is carried from step to step that is not in the state"
@@ -34,15 +35,16 @@ def offending(observations: Sequence[Observation]) -> tuple[tuple[str, ...], str
     """The quantities that are wrong, in the order of causes, and where that is seen."""
     failing = [one for one in observations if any(map(departs, departures(one)))]
     single = _generic([one for one in failing if one.mode in ("step", "forced")])
-    found = _ordered(local(one, index) for one in _some(single) for index in _first_wrong(one))
+    found = _ordered(_local(one, index) for one in _some(single) for index in _first_wrong(one))
     if found:
-        return found, ""
+        return _told_apart(found), ""
     firsts = [first for one in _some(failing) if (first := _first(one)) is not None]
     if not firsts:
         return (), ""
     where = _ordered(names for _, names in firsts)
     if all(iteration == 0 for iteration, _ in firsts):
-        return where[:1], IN_START
+        # what is wrong there alone is wrong in the warm start, if that may be
+        return ("y",) if "y" in where else where[:1], IN_START
     return where, IN_TRAJECTORIES
 
 
@@ -81,9 +83,23 @@ def _first(observation: Observation) -> tuple[int, list[str]] | None:
     return off.iteration, local(observation, off.iteration - begin)
 
 
-@np.errstate(all="ignore")
 def local(observation: Observation, index: int) -> list[str]:
     """The quantities of iteration ``index`` that do not follow from the shown ones."""
+    return ["x" if name == X_OR_ESTIMATE else name for name in _local(observation, index)]
+
+
+def _told_apart(found: Sequence[str]) -> tuple[str, ...]:
+    """Of x and of the estimate that it moved by before that one was made anew, the wrong one.
+
+    Where x follows from the estimate that is shown, in other iterations, its step is right.
+    """
+    other = "x" if "x" in found else "estimate"
+    return tuple(dict.fromkeys(other if name == X_OR_ESTIMATE else name for name in found))
+
+
+@np.errstate(all="ignore")
+def _local(observation: Observation, index: int) -> list[str]:
+    """As ``local``, x being marked where what it moved by is not shown."""
     begin = observation.vector.first_iteration if observation.mode in ("step", "start") else 1
     wrong = [
         found.quantity
@@ -102,6 +118,10 @@ def local(observation: Observation, index: int) -> list[str]:
     right = _iteration(observation, index, noted)
     plans = [_read(args, right) for _, args in calls]
     hidden = _hidden(observation, index, got)
+    if "estimate" in got and any(
+        name == "x" and not _given(observation, index, of[1]) for name, of in calls
+    ):
+        hidden = X_OR_ESTIMATE
     found = []
     for name in wrong:
         given = _iteration(observation, index, _Giving(plans, {**got, name: None}))
@@ -111,9 +131,18 @@ def local(observation: Observation, index: int) -> list[str]:
     if begin + index == 0:
         found = [name.removesuffix("_previous") for name in found]
     order = list(dict.fromkeys(name for name, _ in calls))
-    return sorted(
-        dict.fromkeys(found), key=lambda name: order.index(name) if name in order else len(order)
-    )
+    return sorted(dict.fromkeys(found), key=lambda name: _rank(name, order))
+
+
+def _rank(name: str, order: Sequence[str]) -> int:
+    """The place of a quantity in the order of causes, given that of the parts that make them.
+
+    Of a table that no part makes, as in a start, everything else is made.
+    """
+    part = name.split(".")[-2] if "." in name else name
+    if part in order:
+        return order.index(part)
+    return -1 if "." in name else len(order)
 
 
 # --- an iteration that is told some of its own numbers ------------------------------------------
@@ -207,6 +236,12 @@ class Seen(Wrapped):
         """∇²_xy G v, shape ``(..., d_x)``."""
         x, y, v = self._at(x, y, v)
         return super().cross_lower(x, y, v, sample)
+
+
+def _given(observation: Observation, index: int, estimate: np.ndarray) -> bool:
+    """Whether an iteration begins with this estimate, and has not made it anew."""
+    index -= observation.mode == "start"
+    return index >= 0 and np.array_equal(estimate, observation.vector.before(index).estimate)
 
 
 def _hidden(observation: Observation, index: int, got: Shown) -> str:
