@@ -1,6 +1,7 @@
 """``python -m tests.killed N WHAT FILE …``: a command that is killed in its N-th write, by SIGKILL.
 
-With N = 0 it comes to its end. WHAT is tasks, vectors or theory, FILE what it writes in the end.
+With N = 0 it comes to its end. WHAT is tasks, vectors, theory, torch or jax, FILE what it writes
+in the end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from accbo import cli
 from accbo._pieces import files
@@ -57,6 +59,18 @@ def theory(path: str, *more: str) -> int:
     return command.main(["--check", "neumann_bias", "--jobs", "1", "--json", path, *more])
 
 
+def own(backend: str) -> Any:
+    """The comparison of a method on the example of a user's own task."""
+    file = Path(__file__).parents[1] / "examples" / f"own_task_{backend}.py"
+    words = ["compare", f"{file}:task", "--algorithm", "SLIP", "--budget", "40", "--seeds", "1"]
+    return lambda path, *more: cli.main([*words, "--jobs", "1", "--json", path, *more])
+
+
+WHAT = {
+    "tasks": tasks, "vectors": vectors, "theory": theory, "torch": own("torch"), "jax": own("jax"),
+}  # fmt: skip
+
+
 if __name__ == "__main__":
     kill_in_write(int(sys.argv[1]))
-    sys.exit({"tasks": tasks, "vectors": vectors, "theory": theory}[sys.argv[2]](*sys.argv[3:]))
+    sys.exit(WHAT[sys.argv[2]](*sys.argv[3:]))

@@ -31,7 +31,7 @@ from accbo.conformance.vectors.reading import VectorError
 from accbo.conformance.vectors.sets import groups_of
 from accbo.conformance.vectors.vector import SET, Vector, as_fields, as_state, encode, file_of, load
 from accbo.conformance.verdict.judge import judge
-from accbo.conformance.verdict.report import PASS
+from accbo.conformance.verdict.report import OTHER, PASS
 from accbo.namespaces import like, move_to
 from accbo.rounding import norms
 from tests.backends import need
@@ -74,11 +74,12 @@ def test_every_fault_is_rejected_and_named(method: str, name: str) -> None:
     made = implementation(lambda a: [one(a) for one in fault.variants(a)[0]], method)
     seen = observed(made, name)
     for given, joint in ((seen, JOINT), (list(map(only_x, seen)), {**JOINT, **JOINT_IN_X})):
-        found = judge(given, implementation="mine")
+        found = judge(given, implementation="mine", strict=True)
         if given is not seen and (method, name) in NOT_IN_X:
             assert found.exit_code == 0
             continue
         assert found.exit_code == 1
+        assert found.severity == OTHER or fault.edge
         assert (name,) in found.names
         others = {other for names in found.names for other in names} - {name}
         assert others <= joint.get((method, name), set()), others
@@ -120,7 +121,8 @@ def test_every_way_to_make_a_fault_is_named(method: str, name: str) -> None:
             method,
         )
         runner = Runner(made, "numpy")
-        found = judge(until_two_depart(runner, load(method=method)), implementation="mine")
+        seen = until_two_depart(runner, load(method=method))
+        found = judge(seen, implementation="mine", strict=True)
         assert found.exit_code == 1
         assert (name,) in found.names, index
 
@@ -132,7 +134,7 @@ def test_every_way_to_make_a_fault_is_named(method: str, name: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_no_rearrangement_is_accused(method: str, seed: int) -> None:
     """Hand-written loops: other sums, work in place, one replicate after the other."""
-    found = check(factory(method, seed), on_fail="return")
+    found = check(factory(method, seed), on_fail="return", strict=True)
     assert found.conforms, found.text(3)
     assert found.counts[PASS] > len(load(method=method))
     assert found.names == ()

@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.backends import need
+
 ROOT = Path(__file__).parents[1]
-WRITES = {"tasks": 12, "vectors": 4, "theory": 12}  # of what is kept; there are a few more
+# of what is kept; there are a few more
+WRITES = {"tasks": 12, "vectors": 4, "theory": 12, "torch": 9, "jax": 9}
+SLOW = ("torch", "jax")  # a network to start four times over
 TIMES = ("seconds", "equal_seconds", "date", "load")  # measured anew by every run
 
 
@@ -24,8 +28,13 @@ def without_times(value: Any) -> Any:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("what", WRITES)
+@pytest.mark.parametrize(
+    "what", [pytest.param(w, marks=[pytest.mark.slow] if w in SLOW else []) for w in WRITES]
+)
 def test_killed_twice_in_a_write_and_resumed(what: str, tmp_path: Path) -> None:
+    if what in SLOW:
+        need(what)
+
     def run(number: int, name: str, *more: str) -> int:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)

@@ -62,7 +62,8 @@ class Trend(NamedTuple):
 
     def said(self) -> str:
         """In words, after "grows"."""
-        return f"like distance^{self.exponent:.2f}, to {self.values[-1]:.3g} at {self.reach:.4g}"
+        like = f"like distance^{self.exponent:.2f}" if self.exponent < 20 else "exponentially"
+        return f"{like}, to {self.values[-1]:.3g} at {self.reach:.4g}"
 
 
 def rays(x: np.ndarray, y: np.ndarray, normals: Normals) -> list[Ray]:
