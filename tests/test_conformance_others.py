@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from accbo.conformance import check, from_function
 from accbo.conformance.as_tests import VERDICT, AsTests
 from accbo.conformance.check import select
 from accbo.conformance.methods import METHODS, catalogue
-from accbo.conformance.mistakes.changes import resume, timed
 from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.running.results import observations, read_results
@@ -30,53 +28,20 @@ from accbo.conformance.vectors.files import read_vectors
 from accbo.conformance.vectors.generate import exact, make, run
 from accbo.conformance.vectors.lint import lint
 from accbo.conformance.vectors.reading import VectorError
-from accbo.conformance.vectors.replay import shown
 from accbo.conformance.vectors.sets import groups_of
 from accbo.conformance.vectors.vector import SET, Vector, as_fields, as_state, encode, file_of, load
 from accbo.conformance.verdict.judge import judge
-from accbo.conformance.verdict.report import PASS
+from accbo.conformance.verdict.report import OTHER, PASS
 from accbo.namespaces import like, move_to
 from accbo.rounding import norms
 from tests.backends import need
 from tests.hand_written import factory
 from tests.support import evidence
+from tests.variants import implementation
 
 OTHERS = list(METHODS)[1:]
 FAULTS = [(method, name) for method in OTHERS for name in catalogue(method)]
 WAYS = 1  # of a fault that are tried beside its plainest
-Make = Callable[[Any], Sequence[Any]]
-
-
-def implementation(make: Make, method: str) -> Any:
-    """A factory of the algorithms ``make(declared)``; of several, one is drawn every step."""
-    draw = random.Random(1)
-
-    class Implementation:
-        batched, algorithm = True, method
-
-        def __init__(self, problem: Any, declared: Any, state: Any) -> None:
-            self.problem, self.made = problem, make(declared)
-            self.now, self.t = resume(self.made[0], state), state.iteration
-
-        def step(self, sample: Any) -> None:
-            with np.errstate(all="ignore"):
-                chosen = draw.choice(self.made)
-                self.now = chosen.step(self.problem, self.now, timed(chosen, self.t, sample))
-            self.t += 1
-
-        def state(self) -> dict[str, Any]:
-            return shown(self.now)
-
-    def begin(problem: Any, declared: Any, x: Any, y: Any, start: Any) -> Any:
-        made = Implementation.__new__(Implementation)
-        made.problem, made.made, made.t = problem, make(declared), 1
-        given = start._replace(first=timed(made.made[0], 0, start.first))
-        with np.errstate(all="ignore"):
-            made.now = made.made[0].init(problem, x, y, given)
-        return made
-
-    Implementation.start = staticmethod(begin)  # type: ignore[attr-defined]
-    return Implementation
 
 
 def observed(factory: Any, name: str) -> list[Observation]:
@@ -109,11 +74,12 @@ def test_every_fault_is_rejected_and_named(method: str, name: str) -> None:
     made = implementation(lambda a: [one(a) for one in fault.variants(a)[0]], method)
     seen = observed(made, name)
     for given, joint in ((seen, JOINT), (list(map(only_x, seen)), {**JOINT, **JOINT_IN_X})):
-        found = judge(given, implementation="mine")
+        found = judge(given, implementation="mine", strict=True)
         if given is not seen and (method, name) in NOT_IN_X:
             assert found.exit_code == 0
             continue
         assert found.exit_code == 1
+        assert found.severity == OTHER or fault.edge
         assert (name,) in found.names
         others = {other for names in found.names for other in names} - {name}
         assert others <= joint.get((method, name), set()), others
@@ -155,7 +121,8 @@ def test_every_way_to_make_a_fault_is_named(method: str, name: str) -> None:
             method,
         )
         runner = Runner(made, "numpy")
-        found = judge(until_two_depart(runner, load(method=method)), implementation="mine")
+        seen = until_two_depart(runner, load(method=method))
+        found = judge(seen, implementation="mine", strict=True)
         assert found.exit_code == 1
         assert (name,) in found.names, index
 
@@ -167,7 +134,7 @@ def test_every_way_to_make_a_fault_is_named(method: str, name: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_no_rearrangement_is_accused(method: str, seed: int) -> None:
     """Hand-written loops: other sums, work in place, one replicate after the other."""
-    found = check(factory(method, seed), on_fail="return")
+    found = check(factory(method, seed), on_fail="return", strict=True)
     assert found.conforms, found.text(3)
     assert found.counts[PASS] > len(load(method=method))
     assert found.names == ()

@@ -36,7 +36,9 @@ def test_pytorch_conforms(backend: str) -> None:
     need(backend)
     runner = Runner(load_target(str(EXAMPLES / "torch_accbo.py:Implementation")), "torch")
     wanted = [v for v in select() if EVERYTHING or v.fast or v.id.endswith("/0")]
-    found = judge([one for v in wanted for one in runner.observe(v)], implementation="torch")
+    found = judge(
+        [one for v in wanted for one in runner.observe(v)], implementation="torch", strict=True
+    )
     assert found.conforms, found.text()
     assert len((EXAMPLES / "torch_accbo.py").read_text(encoding="utf-8").splitlines()) < 120
 

@@ -152,7 +152,7 @@ def test_filled_in_with_other_arrays(language: str, method: str, tmp_path: Path)
     made = (runner.run(vector, runner.modes(vector)[-1]) for vector in small)
     judged = list(itertools.islice((one for one in made if not one.missing), 3))
     assert len(judged) == 3
-    assert judge(judged, implementation=language).conforms
+    assert judge(judged, implementation=language, strict=True).conforms
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")

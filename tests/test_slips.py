@@ -22,7 +22,7 @@ def cases(name: str) -> list[Vector]:
 def test_the_hand_is_right() -> None:
     runner = Runner(Hand, "numpy")
     seen = [one for v in cases("hypergradient clipped") for one in runner.observe(v)]
-    assert judge(seen, implementation="mine").conforms
+    assert judge(seen, implementation="mine", strict=True).conforms
     assert len(seen) > 20
 
 
@@ -30,7 +30,7 @@ def test_the_hand_is_right() -> None:
 def test_a_slip_is_named(slip: type[Hand]) -> None:
     runner = Runner(slip, "numpy")
     seen = [one for vector in cases(NAMES[slip]) for one in runner.observe(vector)]
-    found = judge(seen, implementation="mine")
+    found = judge(seen, implementation="mine", strict=True)
     assert found.exit_code == 1
     assert found.names == ((NAMES[slip],),)
 

@@ -111,7 +111,7 @@ def test_other_arrays(library: str) -> None:
     made = (runner.run(each, runner.modes(each)[0]) for each in load(method="SLIP") if each.fast)
     judged = list(itertools.islice((one for one in made if not one.missing), 2))
     assert [one.trouble for one in judged] == [""] * 2
-    assert judge(judged, implementation=library).conforms
+    assert judge(judged, implementation=library, strict=True).conforms
 
 
 def test_tables_and_starts_and_replicates() -> None:

@@ -81,7 +81,7 @@ def observed(made: Program, fast: bool) -> list[Observation]:
 def said(wrong: Wrong, fast: bool = False) -> Said:
     """What the oracle says of a program, and which of the names are true."""
     seen = observed(wrong.program, fast)
-    found = judge(seen, implementation="edited")
+    found = judge(seen, implementation="edited", strict=True)
     named = found.diagnosis.named
     true = tuple(
         names for names in found.names if is_true(wrong, names, named.convention, named.where, seen)

@@ -256,7 +256,7 @@ def _case() -> Case:
 def _conforms(build: Callable[[AccBO], Any]) -> bool:
     from accbo.conformance import check
 
-    report = check(implementation(build), on_fail="return", fast=True)
+    report = check(implementation(build), on_fail="return", fast=True, strict=True)
     return report.exit_code == 0
 
 

@@ -36,11 +36,6 @@ def transformed(algorithm: Any, function: Callable[[Any], Any]) -> Any:
     return dataclasses.replace(algorithm, **changes)
 
 
-def with_parts(algorithm: Any, **parts: Any) -> Any:
-    """``algorithm`` with some of the innermost algorithm's parts replaced."""
-    return transformed(algorithm, lambda a: dataclasses.replace(a, parts=a.parts._replace(**parts)))
-
-
 def part(**make: Callable[[Any], Any]) -> Change:
     """The change of parts: ``make[name](right)`` is the new part."""
 

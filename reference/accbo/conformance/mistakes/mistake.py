@@ -87,11 +87,6 @@ def ways(*changes: Change) -> Callable[[Any], Sequence[Choices]]:
     return lambda algorithm: [(change,) for change in changes]
 
 
-def choosing(*changes: Change) -> Callable[[Any], Sequence[Choices]]:
-    """One way, in which a hidden draw decides among the changes at every iteration."""
-    return lambda algorithm: [tuple(changes)]
-
-
 # --- what an algorithm has --------------------------------------------------------------------
 
 

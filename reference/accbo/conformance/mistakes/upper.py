@@ -152,7 +152,7 @@ MISTAKES = (
     Mistake(
         "norm per block",
         "x",
-        "each block of x is divided by its own norm",
+        "each block of x is divided by its own norm; with one entry a block, the sign",
         "the direction is no longer m's and the step is √(blocks) times too long; a block cannot "
         "come closer than η",
         lambda a: [(step_by(block_step(cut)),) for cut in CUTS],

@@ -42,7 +42,7 @@ def causes(judged: Judged, contract: Sequence[Check] = ()) -> tuple[Cause, ...]:
             groups.setdefault(_what(one, found), []).append((one, found))
     made = [
         Cause(
-            what,
+            group[0][1].trouble or what,
             EDGE
             if all(found.edge for _, found in group)
             else in_common([o for o, _ in group], whole),
@@ -55,7 +55,7 @@ def causes(judged: Judged, contract: Sequence[Check] = ()) -> tuple[Cause, ...]:
 
 
 def _what(one: Observation, found: Check) -> str:
-    """What is off first, or the trouble without its numbers."""
+    """What is off first, or the trouble without its numbers: those alike are one cause."""
     if found.trouble or found.departure is None:
         return re.sub(r"\d+", "#", found.trouble)
     first = found.departure.iteration

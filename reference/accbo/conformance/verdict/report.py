@@ -339,7 +339,8 @@ def _failures(report: Report, limit: int) -> list[str]:
         if told <= limit:
             first, others = of_it[0], f" (and {len(of_it) - 1} more)" if len(of_it) > 1 else ""
             where = f"; {cause.where}" if cause.where else ""
-            lines.append(f"  {cause.what}{where}: {first.name}{others}: {first.message}")
+            said = "" if first.message == cause.what else f": {first.message}"
+            lines.append(f"  {cause.what}{where}: {first.name}{others}{said}")
             lines += [f"    {first.reproduce}"] if first.reproduce else []
     lines += [f"  {check.name}: {check.message}" for check in failed.values()]
     if told > limit:
@@ -362,7 +363,7 @@ def _could_not_run(checks: Sequence[Check]) -> list[str]:
 
 def _not_covered(checks: Sequence[Check]) -> list[str]:
     reasons = Counter(check.message for check in checks if check.status == SKIP)
-    return [f"{number} checks: {reason}" for reason, number in reasons.items()]
+    return [f"{number} check{'s' * (number > 1)}: {why}" for why, number in reasons.items()]
 
 
 def _check_dict(check: Check) -> dict[str, Any]:
