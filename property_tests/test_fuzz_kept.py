@@ -77,7 +77,7 @@ RUN = Work(
     fits=lambda value: check_curve(value, 3, 100, ["score"], ["error"]),
 )
 SLUG = "quadratic-1x1"
-GROUP = Work(SLUG, {"slug": SLUG}, dict, fits=functools.partial(build._expect_unit, SLUG))
+GROUP = Work(SLUG, {"slug": SLUG}, dict, fits=functools.partial(build._expect_unit, "AccBO", SLUG))
 
 
 def _piece(store: Callable[[Path], Any], work: Work, make: Callable[[], Any]) -> Reader:

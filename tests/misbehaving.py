@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from accbo import schedules
 from accbo.problems import quadratic
 
 DEED, PLACE = "ACCBO_TEST_DEED", "ACCBO_TEST_PLACE"
@@ -127,6 +128,7 @@ class Problem:
 
 def schedule(constants: Any, steps: int) -> Any:
     here("schedule")
+    return schedules.accbo(constants, steps=steps)
 
 
 def shows(value: Any) -> Any:

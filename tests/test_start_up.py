@@ -121,7 +121,7 @@ def test_a_function_stands_before_the_module_of_its_name(code: str) -> None:
     modules_after(
         f"{code}\nimport accbo, accbo.conformance\n"
         "assert callable(accbo.run) and accbo.run.__module__ == 'accbo.run'\n"
-        "from accbo.conformance.check import parametrize\n"
+        "from accbo.conformance.check import select\n"
         "assert callable(accbo.conformance.check)\n"
         "assert accbo.conformance.verdict.judge.__name__ == 'accbo.conformance.verdict.judge'\n"
     )

@@ -14,7 +14,7 @@ from accbo.conformance.vectors.vector import as_fields
 from accbo.conformance.verdict.judge import check as check_one
 from accbo.conformance.verdict.locate import offending
 from accbo.conformance.verdict.report import PASS
-from tests.catalogue_sweep import Named, pairs, singles
+from tests.catalogue_sweep import Named, named, pairs, singles
 from tests.wrong_programs import (
     DIFFERENT,
     all_edits,
@@ -159,6 +159,12 @@ def first_of(found: list[Named]) -> float:
     seen = [one for one in found if one.seen and not one.enough]
     assert seen
     return sum(one.first for one in seen) / len(seen)
+
+
+def test_two_mistakes_of_which_one_reads_what_the_other_changes_are_named() -> None:
+    """z at the new x, which moves by a direction that the other mistake makes."""
+    found = named("BOREP", ("z at the new point", "implicit term left out"), "in both")
+    assert found.first
 
 
 @pytest.mark.slow

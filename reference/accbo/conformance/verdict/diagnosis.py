@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo.conformance.methods import Method
-from accbo.conformance.mistakes.changes import innermost, scoped
+from accbo.conformance.mistakes.changes import innermost, part, scoped
 from accbo.conformance.mistakes.mistake import EVERYWHERE, Fault, Scope
 from accbo.conformance.mistakes.momentum import RECURSIVE
 from accbo.conformance.running.observation import (
@@ -139,11 +139,11 @@ def diagnose(method: Method, observations: Sequence[Observation]) -> Diagnosis:
         return Diagnosis(other, None, (), "")
     wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
     tried = Tried()
-    for size, label, part, conventions in _attempts(method, usable, wrong):
-        search = Search(method, part, tried)
+    for size, label, cases, conventions in _attempts(method, usable, wrong):
+        search = Search(method, cases, tried)
         found = search.named(size, conventions)
         if found is None and size == 1:
-            found = _by_rule(method, part, search.failing)
+            found = _by_rule(method, cases, search.failing)
         if found:
             return Diagnosis(None, found._replace(where=label), where, remark)
     return Diagnosis(None, None, where, remark)
@@ -167,8 +167,8 @@ def _attempts(
     """How many mistakes are to explain what, and under which conventions: all, then parts of it."""
     for size in (1, 2):
         yield size, "", usable, {"": _same, **method.others}
-        for label, part in _blamed(usable, wrong):
-            yield size, label, part, {"": _same}
+        for label, cases in _blamed(usable, wrong):
+            yield size, label, cases, {"": _same}
     inside = list(itertools.filterfalse(at_the_edge, usable))
     if len(inside) < len(usable) and any(map(fails, inside)):
         for size in (1, 2):
@@ -182,6 +182,7 @@ class Tried:
         self.explained: dict[tuple[Candidate, Observation, bool], bool] = {}
         self.evidence: dict[tuple[Candidate, Observation], bool] = {}
         self.effects: dict[tuple[Move, Observation], Effect] = {}
+        self.read: dict[tuple[Move, Observation], frozenset[str]] = {}
 
 
 class Search:
@@ -315,8 +316,28 @@ class Search:
             allowed = tolerances(one.vector, one.mode)[0][name]
             changed.append(not all(same) or not made)
             right.append(not any(departs(d) and d.quantity == name for d in departures(one)))
-            fit.append(not known or self._agrees(value, made[0][name], plain[name], allowed))
+            fit.append(
+                not known
+                or self._agrees(value, made[0][name], plain[name], allowed)
+                or (changed[-1] and not right[-1] and name in self._made_of_others(move, one))
+            )
         return Effect(np.array(changed, bool), np.array(right, bool), np.array(fit, bool))
+
+    def _made_of_others(self, move: Move, one: Observation) -> frozenset[str]:
+        """What ``move`` makes of another quantity of the same iteration, and the right step not.
+
+        Another mistake may change what it is made of.
+        """
+        known = self.tried.read
+        if (move, one) not in known:
+            parts = innermost(one.vector.algorithm).parts._fields
+            disturbed = [_disturbing(name) for name in parts if name in one.vector.fields]
+            known[move, one] = frozenset(
+                name
+                for change in disturbed
+                for name in _depending((move,), change, one) - _depending((), change, one)
+            )
+        return known[move, one]
 
     def _made(self, move: Move, one: Observation) -> tuple[list[Any], bool]:
         """States that ``move`` alone may make, and whether it makes the first of them.
@@ -412,6 +433,21 @@ class Search:
         ):
             return False
         return _chosen_freely(candidate, counted)
+
+
+def _disturbing(name: str) -> Convention:
+    """The change of an algorithm that makes a quantity larger by 1."""
+    return part(**{name: lambda right: lambda *given: right(*given) + 1.0})
+
+
+def _depending(moves: tuple[Move, ...], change: Convention, one: Observation) -> set[str]:
+    """What ``change`` changes in a step with these mistakes."""
+    try:
+        before = next(_replayed(Candidate(moves), one))
+        after = next(_replayed(Candidate(moves, "disturbed", change), one))
+    except (ValueError, IndexError, ArithmeticError, KeyError):  # does not apply here
+        return set()
+    return {n for n in before if not np.array_equal(before[n], after[n], equal_nan=True)}
 
 
 def _unmoved(candidate: Candidate, observation: Observation) -> bool:
