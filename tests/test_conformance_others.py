@@ -68,7 +68,16 @@ def test_the_reference_conforms_on_every_case(method: str) -> None:
     assert found.not_shown == ()
 
 
-@pytest.mark.parametrize(("method", "name"), FAULTS)
+def in_turn() -> list[Any]:
+    """Every mistake in the first and the last algorithm that has it; in the others slow."""
+    having: dict[str, list[str]] = {}
+    for method, name in FAULTS:
+        having.setdefault(name, []).append(method)
+    ends = {(method, name) for name, all_ in having.items() for method in (all_[0], all_[-1])}
+    return [pytest.param(*each, marks=[] if each in ends else pytest.mark.slow) for each in FAULTS]
+
+
+@pytest.mark.parametrize(("method", "name"), in_turn())
 def test_every_fault_is_rejected_and_named(method: str, name: str) -> None:
     fault = catalogue(method)[name]
     made = implementation(lambda a: [one(a) for one in fault.variants(a)[0]], method)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from theory_checks import __main__ as command
-from theory_checks import noise_floor
+from theory_checks import momentum_variance, noise_floor
 from theory_checks.harness import Settings
 from theory_checks.options import chosen_checks
 
@@ -117,7 +117,10 @@ def test_a_check_that_does_not_allow_it_says_so(own: str, capsys: Any) -> None:
     )
 
 
-def test_a_law_of_noise_is_a_function(own: str, capsys: Any) -> None:
+def test_a_law_of_noise_is_a_function(
+    own: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(momentum_variance.REPLICATES, "quick", momentum_variance.GROUP)
     law = f"{own}:laplace"
     assert command.main([*SHORT, "--noise", law]) == 0
     assert "exponent, AccBO, laplace" in capsys.readouterr().out
