@@ -14,7 +14,7 @@ from accbo.conformance.vectors.vector import as_fields
 from accbo.conformance.verdict.judge import check as check_one
 from accbo.conformance.verdict.locate import offending
 from accbo.conformance.verdict.report import PASS
-from tests.catalogue_sweep import Named, named, pairs, singles
+from tests.catalogue_sweep import named
 from tests.wrong_programs import (
     DIFFERENT,
     all_edits,
@@ -32,10 +32,9 @@ from tests.wrong_programs import (
 )
 from tests.wrong_sweep import is_true, observed, said, sweep
 
-PROGRAMS = 34  # of each algorithm in the whole sweep: 306
-REARRANGED = 112  # of each algorithm in the whole sweep: 1,008
-FIRST = 0.95  # of the mistakes of a catalogue
-LOCATED = 0.97  # of those that are not named: their first quantity is a wrong one
+# of each algorithm in the slow tier; `python -m tests.wrong_sweep 34` and `tests.catalogue_sweep`
+# are the whole sweeps, of an hour
+PROGRAMS, REARRANGED = 5, 8
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -64,9 +63,7 @@ def as_it_should_be(method: str, programs: int, seed: int) -> None:
     found = list(sweep([method], programs, seed, fast=method == "AccBO"))
     assert len(found) == programs
     assert [str(one) for one in found if one.kind in ("accepted", "named falsely")] == []
-    unnamed = [one for one in found if not one.names]
-    elsewhere = [str(one) for one in unnamed if one.kind != "located"]
-    assert len(elsewhere) <= (1 - LOCATED) * max(len(unnamed), PROGRAMS), elsewhere
+    assert [str(one) for one in found if not one.names and one.kind != "located"] == []
 
 
 @pytest.mark.parametrize("method", ["AccBO", "SLIP", "TTSA"])
@@ -154,26 +151,7 @@ def test_rearrangements_are_accepted(method: str) -> None:
 # --- the catalogues ---------------------------------------------------------------------------
 
 
-def first_of(found: list[Named]) -> float:
-    """The share of what can be seen that is named first; of two, one may be enough."""
-    seen = [one for one in found if one.seen and not one.enough]
-    assert seen
-    return sum(one.first for one in seen) / len(seen)
-
-
 def test_two_mistakes_of_which_one_reads_what_the_other_changes_are_named() -> None:
     """z at the new x, which moves by a direction that the other mistake makes."""
     found = named("BOREP", ("z at the new point", "implicit term left out"), "in both")
     assert found.first
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_mistakes_in_steps_start_and_both_are_named_first(method: str) -> None:
-    assert first_of(list(singles(method, 1))) >= FIRST
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_pairs_of_mistakes_are_named_first(method: str) -> None:
-    assert first_of(list(pairs(method, 12))) >= FIRST
