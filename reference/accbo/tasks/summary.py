@@ -75,7 +75,9 @@ def table(
 
 
 def with_error(mean: float, half: float) -> str:
-    """A mean and half its interval, short whatever their size."""
+    """A mean and half its interval, short whatever their size; of one seed there is no interval."""
+    if np.isnan(half):
+        return f"{mean:.4f}" if abs(mean) < 1e5 else f"{mean:.3e}"
     form = ".4f" if max(abs(mean), abs(half)) < 1e5 else ".3e"
     return f"{mean:{form}} ± {half:{form}}"
 
