@@ -131,8 +131,9 @@ def test_a_law_of_noise_is_a_function(
 
 
 def test_steps_on_a_schedule_of_ones_own(own: str, capsys: Any) -> None:
-    options = ["--check", "own_path", "--jobs", "1", "--schedule"]
+    options = ["--check", "own_path", "--jobs", "1", "-v", "--schedule"]
     assert command.main([*options, f"{own}:short"]) == 0
+    assert "identities alone" in capsys.readouterr().out  # no sum of the sampler, no power
     assert command.main([*options, f"{own}:short", "--fault", "γ as 1−γ"]) == 1
     assert command.main([*options, f"{own}:rival"]) == 2
     assert "own_path: its law is AccBO's, and" in capsys.readouterr().err

@@ -46,7 +46,7 @@ from .harness import Outcome, Piece, Settings, save_records
 from .noise import law_fields
 from .panels import Curve, Panel
 from .prescribed import OnPath
-from .statistics import Finding, equal_mean, equal_variance, equality_power
+from .statistics import Finding, equal_mean, equal_variance, equality_power, power_of
 
 NAME = "momentum_variance"
 CLAIM = "Var e_t follows the recursion to (1−β)/(1+β)·s0², and m_t does not lag"
@@ -221,7 +221,13 @@ def panels(
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
-    """Against ``EFFECT``, on the smaller of the two: the variance."""
+    """Against ``EFFECT``, on the smaller of the two: the variance.
+
+    Of a law other than the normal by the errors seen: the heavier its tail, the larger they are.
+    """
+    if settings.noise is not None:
+        variances = [finding for finding in findings if finding.quantity.startswith("Var e")]
+        return min(power_of(each, 0.1 * each.predicted) for each in variances)
     freedom = REPLICATES["quick"] * DIMENSION
     return equality_power(0.1 / math.sqrt(2 / freedom))
 

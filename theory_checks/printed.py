@@ -95,7 +95,10 @@ def _details(verdict: Verdict, settings: Settings) -> list[str]:
         text = f"tightest: {tightest.quantity}, {_used(tightest)} of {tightest.allowance}"
         lines += _wrapped(text)
     power = check.power(settings, verdict.findings)
-    text = f"false alarm {alarm([verdict])}; power {power:.4f} against {check.EFFECT}"
+    seen = f"power {power:.4f} against {check.EFFECT}"
+    if math.isnan(power):
+        seen = "identities alone, which see all that is more than rounding"
+    text = f"false alarm {alarm([verdict])}; {seen}"
     return [*lines, *_wrapped(text)]
 
 

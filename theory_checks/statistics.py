@@ -292,6 +292,12 @@ def equality_power(effect: float) -> float:
     return _tail(_Z - effect)
 
 
+def power_of(finding: Finding, effect: float) -> float:
+    """Power of the test of ``finding``, an ``equal_mean``, against a mean off by ``effect``."""
+    low, high = finding.interval or (math.nan, math.nan)
+    return equality_power(effect * 2 * _Z / (high - low))
+
+
 def short(value: float) -> str:
     """A number in as few characters as it can be read from: 1e-14, 0.03, 8."""
     text = f"{value:.2g}"

@@ -34,7 +34,7 @@ def expect_law(law: Any, where: str, known: Sequence[str] = LAWS) -> None:
     mean, variance = float(np.mean(values)), float(np.var(values))
     if not (abs(mean) <= _NEAR and abs(variance - 1) <= _NEAR):
         raise ValueError(
-            f"{where}: a law must have mean 0 and variance 1, that of {name_of(law)} has "
+            f"{where} must have mean 0 and variance 1, that of {name_of(law)} has "
             f"{mean:.3g} and {variance:.3g}"
         )
 

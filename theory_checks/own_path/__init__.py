@@ -231,8 +231,11 @@ def _in_windows(paths: Sequence[np.ndarray], count: int = 40) -> tuple[np.ndarra
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
-    """Of the lag-one sum against every 10th sample repeated; the identities leave no chance."""
-    return equality_power(LAG)
+    """Of the lag-one sum against every 10th sample repeated; the identities leave no chance.
+
+    NaN under a variation, where there are identities alone.
+    """
+    return math.nan if settings.schedule or settings.noise else equality_power(LAG)
 
 
 # --- measurements -------------------------------------------------------------------------
