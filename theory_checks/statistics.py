@@ -25,6 +25,7 @@ def _tail(score: float) -> float:
 
 
 _Z = _score(ALPHA / 2)
+_W = math.sqrt(2 * math.log(2 / ALPHA))  # where 2 exp(−W²/2) is ``ALPHA``
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,53 @@ def equal_mean(quantity: str, predicted: float, measured: float, error: float) -
     )
 
 
+def estimated_mean(
+    quantity: str, predicted: float, measured: float, error: float, size: int
+) -> Finding:
+    """A mean of ``size`` values whose standard error is estimated from the same values.
+
+    W = Σx/√Σx² of values that are symmetric about the prediction exceeds w with probability
+    2 exp(−w²/2) at most, whatever their law (Efron 1969), and as well if they are differences of
+    a martingale, symmetric given the past. (mean − predicted)/error is W√((n − 1)/(n − W²)).
+    """
+    most = _W * math.sqrt((size - 1) / (size - _W**2))
+    with np.errstate(all="ignore"):  # a fault may leave no spread, or an infinite one
+        score = float(np.divide(abs(measured - predicted), error))
+    return Finding(
+        quantity,
+        float(predicted),
+        float(measured),
+        (float(measured - most * error), float(measured + most * error)),
+        "equality",
+        f"t ≤ {most:.1f}",
+        f"self-normalised sum of {size} symmetric values, two-sided, level {ALPHA:g}",
+        bool(score <= most),
+        _share(score, most),
+        ALPHA,
+        float(2 * stats.t.sf(score, size - 1)),
+    )
+
+
+def equal_within(
+    quantity: str, predicted: float, measured: float, ends: tuple[float, float]
+) -> Finding:
+    """A quantity that lies between ``ends`` but for a probability of ``ALPHA`` at most."""
+    low, high = ends
+    room = high - predicted if measured > predicted else predicted - low
+    return Finding(
+        quantity,
+        float(predicted),
+        float(measured),
+        (float(measured - (high - predicted)), float(measured + (predicted - low))),
+        "equality",
+        _range(low, high),
+        f"Chernoff's bound for the law of the noise, two-sided, level {ALPHA:g}",
+        bool(low <= measured <= high),
+        _share(abs(measured - predicted), room),
+        ALPHA,
+    )
+
+
 def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) -> Finding:
     """A variance of Gaussian noise: ``ratio`` × freedom is χ² if the prediction is right.
 
@@ -293,9 +341,13 @@ def equality_power(effect: float) -> float:
 
 
 def power_of(finding: Finding, effect: float) -> float:
-    """Power of the test of ``finding``, an ``equal_mean``, against a mean off by ``effect``."""
+    """Power of the test of an equality against a quantity off by ``effect``, either way.
+
+    About: by the wider side of its interval, taken for ``_Z`` standard errors.
+    """
     low, high = finding.interval or (math.nan, math.nan)
-    return equality_power(effect * 2 * _Z / (high - low))
+    half = max(finding.measured - low, high - finding.measured)
+    return 1.0 if half == 0 else equality_power(effect * _Z / half)
 
 
 def short(value: float) -> str:
