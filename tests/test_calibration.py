@@ -15,7 +15,7 @@ from theory_checks import __main__ as command
 from theory_checks import calibration, momentum_variance, neumann_bias
 from theory_checks.harness import Settings, Verdict
 from theory_checks.registry import CHECKS
-from theory_checks.statistics import equal_mean, equal_variance, exact
+from theory_checks.statistics import at_most, equal_mean, equal_share, equal_variance, exact
 
 
 def test_the_command_on_two_laws(
@@ -64,6 +64,21 @@ def test_false_alarms_and_misses_are_seeds() -> None:
     assert not missed.p_values  # those of a faulty algorithm say nothing
     assert not alarmed.passed
     assert not missed.passed
+
+
+def test_what_is_promised_counts_a_bound_that_failed() -> None:
+    found = calibration.Calibration(_check(), runs=1)
+    for row in (at_most("q", 1.0, 1.1, 0.01), at_most("q", 1.0, 0.5, 0.01)):
+        calibration._note(found, Settings(seed=1), Verdict(found.check, [row], 0.0))
+    assert found.promised > 0.99
+
+
+def test_p_values_of_counts_are_not_expected_to_be_uniform() -> None:
+    """They take few values: the Kolmogorov-Smirnov test of 1000 seeds would fail right code."""
+    found = calibration.Calibration(_check(), runs=1)
+    rows = [equal_share("q", count, 4000, 400, 40_000) for count in (30, 40, 50)]
+    calibration._note(found, Settings(seed=1), Verdict(found.check, rows, 0.0))
+    assert found.least_p is None
 
 
 def test_p_values_that_are_not_uniform_fail() -> None:

@@ -48,6 +48,56 @@ def test_what_the_noise_floor_judges() -> None:
     assert failed(dict.fromkeys(shown, -0.1)) == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"window": (8, 9)}, "--window needs LO + 4 <= HI"),
+        ({"window": (4, 7)}, "--window needs LO + 4 <= HI"),
+        ({"skew": 0.001}, "excess kurtosis of 25"),
+        ({"skew": 0.999}, "excess kurtosis of 25"),
+        ({"noise": "two_point:0.002"}, "excess kurtosis of 12"),
+        ({"skew": 0.01}, "1.5 at most"),
+    ],
+)
+def test_what_right_code_fails_is_refused(changed: dict[str, Any], said: str) -> None:
+    """Seen on two seeds each: exponents from −0.21, and from windows of two T from −0.27."""
+    assert said in str(noise_floor.refusal(Settings(**changed)))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"window": (4, 8)}, {"skew": 0.02}, {"skew": 0.98}, {"skew": 0.01, "window": (12, 16)}],
+)
+def test_what_is_judged_is_not_refused(changed: dict[str, Any]) -> None:
+    assert noise_floor.refusal(Settings(**changed)) is None
+
+
+def test_an_exponent_too_uncertain_to_be_judged_is_shown() -> None:
+    """The same numbers are judged where they are surely wrong, and of a fault in any case."""
+    variant = noise_floor.VARIANTS["AccBO, Gaussian"]
+
+    def kind(measured: float, error: float, fault: str | None = None) -> str:
+        row = noise_floor._judge_exponent(Settings(fault=fault), variant, "x", measured, error)
+        return "shown" if not row.judged else "passed" if row.passed else "failed"
+
+    assert kind(-1 / 3, 0.007) == "passed"
+    assert kind(-0.25, 0.007) == "failed"
+    assert kind(-1 / 3, 0.009) == kind(-0.25, 0.009) == "shown"
+    assert kind(-0.2, 0.009) == "failed"
+    assert kind(-0.25, 0.009, "clipping") == "failed"
+
+
+def test_there_is_no_verdict_where_no_interval_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(window=(4, 8))
+    outcomes = {
+        piece.key: {"mean": np.exp(3 * np.cos(np.arange(noise_floor.GROUP)))}
+        for piece in noise_floor.pieces(settings)
+    }
+    monkeypatch.setattr(noise_floor, "SURE", 1e3)
+    with pytest.raises(noise_floor.UndecidedError, match="too wide: exponent, AccBO"):
+        noise_floor.judge(settings, outcomes)
+
+
 def test_the_arms_of_the_variance_condition_meet_the_same_noise() -> None:
     same = noise_floor.NUMBERS
     assert same[noise_floor.CONDITION] == same[noise_floor.CONSTANT]

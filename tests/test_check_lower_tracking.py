@@ -60,7 +60,7 @@ def test_holds():
     (verdict,) = run_checks([lower_tracking], Settings(seed=3), panels=True)
     assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
     assert verdict.false_alarm < 2e-7
-    assert lower_tracking.power(Settings(), verdict.findings) > 0.99
+    assert lower_tracking.power(Settings(), verdict.findings) > 0.97
     names = [finding.quantity for finding in verdict.findings]
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 51

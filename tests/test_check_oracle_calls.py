@@ -74,7 +74,7 @@ def test_the_crossover_kills(right: dict[tuple[Any, ...], Any]) -> None:
     verdict = judge(check, settings, found, 0.0, panels=True)
     missed = [f.quantity for f in verdict.findings if not f.passed]
     assert any(quantity.startswith("level, SLIP") for quantity in missed)
-    assert math.isnan(verdict.false_alarm)  # what right code does is not seen from a failure
+    assert verdict.false_alarm > 0.5  # the same code would fail again
 
 
 @pytest.mark.parametrize("fault", BY_LEVEL)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from accbo import schedules
 from accbo.conformance.faults import FAULTS
@@ -173,6 +174,46 @@ def test_an_exponent_halfway_to_a_moving_averages_fails(order: float, passed: bo
     findings = rate.judge(settings, {(rate.ACCBO, k): runs[k] for k in powers})
     assert {f.quantity[:2] for f in findings if not f.passed} == (set() if passed else {"R2"})
     assert rate.power(settings, findings) > 0.99
+
+
+def test_the_error_of_an_exponent_has_the_degrees_of_freedom_of_its_jackknives() -> None:
+    """Of three equally distant ε the middle one weighs nothing; two of 15 each make 30."""
+    epsilons, runs = 2.0 ** -np.array([1.0, 1.5, 2.0]), list(made((1.0, 1.5, 2.0), -3.0).values())
+    assert rate_runs.freedom(epsilons, runs) == pytest.approx(30)
+    runs[0]["left_out"] = runs[0]["left_out"] ** 50  # the error of one of them alone
+    assert rate_runs.freedom(epsilons, runs) == pytest.approx(15, rel=1e-3)
+
+
+@pytest.mark.parametrize("noise", [None, "two_point:0.002"])
+def test_rivals_are_judged_by_the_checks_own_noise_alone(noise: str | None) -> None:
+    """A law may spare them: no momentum reached 0.7 where large values are rare."""
+    settings = Settings(noise=noise)
+    found = {
+        piece.key: made((piece.key[1],), -4.0 if piece.key[0] == rate.AVERAGE else -3.0)[
+            piece.key[1]
+        ]
+        for piece in rate.pieces(settings)
+    }
+    findings = rate.judge(settings, found)
+    missed = {finding.quantity[:2] for finding in findings if not finding.passed}
+    assert missed == ({"R4", "R5"} if noise is None else set())
+    rivals = {"R3", "R4", "R5"}
+    assert {f.kind for f in findings if f.quantity[:2] in rivals} == (
+        {"bound"} if noise is None else {"shown"}
+    )
+    assert {f.quantity[:2] for f in findings if f.judged} >= {"R1", "R2", "R6"}
+
+
+def test_the_power_of_a_users_schedule_is_that_of_its_own_row() -> None:
+    """n ~ ε⁻⁴ makes μ grow as ε^−¼, and the row's bound is −1/7: two numbers near one another."""
+    settings = Settings(schedule="mine.py:same")
+    for spread in (0.3, 1.2):
+        mean = 0.6 * (1 + spread * np.cos(np.arange(64)))
+        growth, error = rate.slope([2.0**-k for k in (2, 2.5, 3)], [mean] * 3)
+        bound = -rate.GROWTH
+        row = rate.at_least("R2 exponent of μ in ε", bound, growth, error, rate.LEVEL)
+        missed = stats.norm.sf((bound + 0.25) / error + stats.norm.isf(0.005))
+        assert 1 - rate.power(settings, [row]) == pytest.approx(missed, rel=1e-6)
 
 
 def test_what_reaches_and_does_not_enter_early_lies_between_two_multiples() -> None:

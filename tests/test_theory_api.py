@@ -71,7 +71,7 @@ def test_functions_of_ones_own_without_a_module() -> None:
     def schedule(constants: Any, steps: int) -> schedules.Schedule[AccBO]:
         return schedules.accbo(constants, steps=steps)
 
-    mine = theory.run("noise_floor", problem=problem, schedule=schedule, window=(4, 7))
+    mine = theory.run("noise_floor", problem=problem, schedule=schedule, window=(4, 8))
     assert mine.passed, mine.rows
     assert not [name for name in vars(theory._FUNCTIONS) if name.startswith("given")]
 

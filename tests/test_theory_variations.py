@@ -61,7 +61,7 @@ def wide(u):
 def one(u):
     return u[:1]
 """
-SHORT = ["--check", "noise_floor", "--window", "6", "9", "--jobs", "1", "-v"]
+SHORT = ["--check", "noise_floor", "--window", "4", "8", "--jobs", "1", "-v"]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Calibration:
 
     @property
     def least_p(self) -> float | None:
-        """Bonferroni's p-value that all p-values are uniform; None where there are none."""
+        """Bonferroni's p-value that all p-values are uniform; None where no test is exact."""
         found = [stats.kstest(values, "uniform").pvalue for values in self.p_values.values()]
         return min(1.0, float(len(found) * min(found))) if found else None
 

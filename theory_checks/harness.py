@@ -153,8 +153,8 @@ class Verdict:
 
     @property
     def false_alarm(self) -> float:
-        """Probability that right code fails this check: the findings', added up; may be NaN."""
-        return float(sum(finding.false_alarm for finding in self.findings))
+        """Probability that right code fails this check: the findings', added up."""
+        return min(1.0, sum(finding.false_alarm for finding in self.findings))
 
     def count(self, kind: str) -> int:
         """How many findings are of this kind (``statistics.KINDS``)."""

@@ -240,7 +240,7 @@ def panels(
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
     """Against ``EFFECT``: of the row that would see its part of it the least."""
     sampled = [finding for finding in findings if finding.judged and finding.interval is not None]
-    return min(power_of(finding, _effect(finding)) for finding in sampled)
+    return min((power_of(finding, _effect(finding)) for finding in sampled), default=0.0)
 
 
 def _effect(finding: Finding) -> float:

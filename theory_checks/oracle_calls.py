@@ -402,17 +402,19 @@ def judge_cheaper(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) 
     slip = _runs(settings, outcomes, "SLIP")[-1]
     mine = [run for run in _runs(settings, outcomes, "AccBO") if run.calls <= slip.calls][-1]
     quantity = f"level, SLIP 2^{slip.power} / AccBO 2^{mine.power}, fewer calls"
-    ratio = slip.level / mine.level
-    return at_least(quantity, 1.0, ratio, ratio * math.hypot(slip.error, mine.error), LEVEL)
+    ratio, freedom = slip.level / mine.level, min(slip.replicates, mine.replicates) - 1
+    error = ratio * math.hypot(slip.error, mine.error)
+    return at_least(quantity, 1.0, ratio, error, LEVEL, freedom)
 
 
 class _Run(NamedTuple):
-    """Runs of one length: calls of each, log2 T, mean level and its relative error."""
+    """Runs of one length: calls of each, log2 T, mean level, its relative error, how many."""
 
     calls: float
     power: int
     level: float
     error: float
+    replicates: int
 
 
 def _runs(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], method: str) -> list[_Run]:
@@ -424,6 +426,7 @@ def _runs(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], method: 
             power,
             float(np.mean(values)),
             relative_error(values),
+            len(values),
         )
         for power, values in sorted(_samples(settings, outcomes, method).items())
     ]
@@ -515,7 +518,7 @@ def judge_ablation(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
         ratio, error = paired_ratio(outcomes[("ablation", name)]["level"], base)
         quantity = f"level, {name} / AccBO's"
         if name in WORSE:
-            found.append(at_least(quantity, 1.0, ratio, error, LEVEL))
+            found.append(at_least(quantity, 1.0, ratio, error, LEVEL, len(base) - 1))
         else:
             interval = (ratio - _Z * error, ratio + _Z * error)
             found.append(shown(quantity, ratio, interval))

@@ -10,6 +10,7 @@ from .harness import Settings, Verdict
 from .statistics import Finding, short
 
 WIDTH = 80
+ENDS = "Left of ≤ or ≥: the end of the interval of what is sampled; it decides."
 _INDENT = " " * 5
 _QUANTITY, _CLAIM = 38, 45  # columns
 
@@ -55,17 +56,19 @@ def total(verdicts: Sequence[Verdict], seconds: float, jobs: int) -> str:
         f"{passed} of {len(verdicts)} checks passed in {seconds:.1f} s, {spent:.1f} core-seconds, "
         f"{jobs} {'process' if jobs == 1 else 'processes'}. Judged: {equalities} equalities, "
         f"{bands} bands, {bounds} bounds; shown beside them: {shown}. "
-        f"Right code fails such a run with probability {alarm(verdicts)}."
+        f"{alarm(verdicts)}."
     )
     return textwrap.fill(text, WIDTH)
 
 
 def alarm(verdicts: Sequence[Verdict]) -> str:
-    """The false alarm of all, in words where it is 0 or unknown."""
-    chance = float(sum(verdict.false_alarm for verdict in verdicts))
-    if math.isnan(chance):
-        return "unknown, since a bound failed"
-    return f"{chance:.0e}" if chance else "0"
+    """The false alarm of all in a sentence; where a bound failed it is not of right code."""
+    chance = min(1.0, sum(verdict.false_alarm for verdict in verdicts))
+    said = f"{chance:.0e}" if 0 < chance < 0.1 else short(chance)
+    rows = [finding for verdict in verdicts for finding in verdict.findings]
+    if any(finding.kind == "bound" and not finding.passed for finding in rows):
+        return f"The same code fails with another seed with probability {said}"
+    return f"Right code fails such a run with probability {said}"
 
 
 def row(finding: Finding) -> str:
@@ -98,8 +101,9 @@ def _details(verdict: Verdict, settings: Settings) -> list[str]:
     seen = f"power {power:.4f} against {check.EFFECT}"
     if math.isnan(power):
         seen = "identities alone, which see all that is more than rounding"
-    text = f"false alarm {alarm([verdict])}; {seen}"
-    return [*lines, *_wrapped(text)]
+    if any(finding.kind == "bound" and finding.interval for finding in verdict.findings):
+        lines += _wrapped(ENDS)
+    return [*lines, *_wrapped(f"{alarm([verdict])}; {seen}")]
 
 
 def _row_head() -> str:

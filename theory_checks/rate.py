@@ -31,7 +31,8 @@ Variations  ``--schedule``: a function of (constants, steps) that returns a ``Sc
             rate, but a noise that this window does not feel. Where R1 fails, one thing at a
             time is replaced by AccBO's to say why. ``--problem``: a factory of () or of (ε),
             started where Φ is 1 above its stationary point, on the schedule of
-            ``accbo.schedules``; ``--noise`` a law. A plain step with an η of its own is ε⁻³ here,
+            ``accbo.schedules``; ``--noise`` a law, under which the rivals are shown: it may spare
+            them. A plain step with an η of its own is ε⁻³ here,
             where Φ is smooth in the ordinary sense, and may pass: ``unbounded_smoothness`` tells
             it apart. So are half of the correction, all of it in every other iteration, and one
             that looks back two points: a share of the present gradient in m is enough here;
@@ -76,6 +77,7 @@ from .rate_runs import (
     Noise,
     exponent,
     fixed_schedule,
+    freedom,
     instance,
     jackknife,
     mean_error,
@@ -89,6 +91,7 @@ from .statistics import (
     at_most,
     shown,
     slope,
+    unjudged,
 )
 
 NAME = "rate"
@@ -178,6 +181,7 @@ OWN_LOWER = (
     2.0  # randomised series twice that; and they hide the noise below: α is 64 times smaller
 )
 GROWTH = 1 + 3 / STEEP  # μ ~ ε^−GROWTH at T ~ ε⁻³ where n ~ ε^STEEP
+WRONG_GROWTH = 1 - 3 / 4  # where n ~ ε⁻⁴
 
 GRID_POWERS = (2.0, 3.0)
 GRID_STEPS = tuple(2.0**k for k in range(-5, 2))  # η/ε²
@@ -400,9 +404,11 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
         for k in _powers(settings, name)
     ]
     order, error = _exponent(settings, ACCBO, outcomes)
-    found.append(at_least("R2 exponent of n(ε), AccBO", STEEP, order, error, SIX))
+    free = _freedom(settings, ACCBO, outcomes)
+    found.append(at_least("R2 exponent of n(ε), AccBO", STEEP, order, error, SIX, free))
     if settings.fault is None:
-        found += _judge_rivals(settings, outcomes, order, error)
+        rivals = _judge_rivals(settings, outcomes, order, error)
+        found += rivals if settings.noise is None else map(unjudged, rivals)
     for k in powers:
         bound = _edge(2.0**-k)
         first = float(np.min(outcomes[ACCBO, k]["entry"]))
@@ -416,24 +422,29 @@ def _judge_rivals(
     settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], order: float, error: float
 ) -> list[Finding]:
     steep, wide = _exponent(settings, AVERAGE, outcomes)
+    free = _freedom(settings, AVERAGE, outcomes)
+    both, least = math.hypot(wide, error), min(free, _freedom(settings, ACCBO, outcomes))
     found = [
-        at_most("R3 exponent of n(ε), moving average", STEEP, steep, wide, SIX),
-        at_most("R3 its exponent − AccBO's", 0.0, steep - order, math.hypot(wide, error), SIX),
+        at_most("R3 exponent of n(ε), moving average", STEEP, steep, wide, SIX, free),
+        at_most("R3 its exponent − AccBO's", 0.0, steep - order, both, SIX, least),
     ]
     for label, name in (("R4", CONSTANT), *(("R5", name) for name in STALLED)):
-        mean, spread = mean_error(outcomes[name, _powers(settings, name)[-1]]["mean"])
-        found.append(at_least(f"{label} μ, {name}", REACHED, mean, spread, FOUR))
+        sample = outcomes[name, _powers(settings, name)[-1]]["mean"]
+        mean, spread = mean_error(sample)
+        quantity = f"{label} μ, {name}"
+        found.append(at_least(quantity, REACHED, mean, spread, FOUR, len(sample) - 1))
     if settings.profile == "full":
         for power in GRID_POWERS:
-            least, spread, where = _least_of_grid(outcomes, power)
+            lowest, spread, where = _least_of_grid(outcomes, power)
             quantity = f"least μ of {where}, ε = 2^−{power:g}"
-            found.append(at_least(quantity, REACHED, least, spread, FOUR))
+            free = GRID_REPLICATES - 1
+            found.append(at_least(quantity, REACHED, lowest, spread, FOUR, free))
     return found
 
 
 def _reach_row(quantity: str, outcome: Outcome) -> Finding:
     mean, error = mean_error(outcome["mean"])
-    return at_most(quantity, REACHED, mean, error, SIX)
+    return at_most(quantity, REACHED, mean, error, SIX, len(outcome["mean"]) - 1)
 
 
 def _reaches(sample: np.ndarray) -> bool:
@@ -446,6 +457,11 @@ def _exponent(
 ) -> tuple[float, float]:
     powers = _powers(settings, name)
     return exponent(2.0 ** -np.array(powers), [outcomes[name, k] for k in powers])
+
+
+def _freedom(settings: Settings, name: str, outcomes: dict[tuple[Any, ...], Outcome]) -> float:
+    powers = _powers(settings, name)
+    return freedom(2.0 ** -np.array(powers), [outcomes[name, k] for k in powers])
 
 
 def _edge(epsilon: float) -> float:
@@ -506,7 +522,9 @@ def _judge_own(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> 
             row = dataclasses.replace(row, quantity=f"{row.quantity}: {reason}")
         found.append(row)
     growth, spread = slope(list(epsilons), [run["mean"] for run in runs])
-    found.append(at_least("R2 exponent of μ in ε", -GROWTH, growth, spread, LEVEL))
+    found.append(
+        at_least("R2 exponent of μ in ε", -GROWTH, growth, spread, LEVEL, OWN_REPLICATES - 1)
+    )
     found += _samples_rows(settings, epsilons, runs)
     found += [
         shown(f"μ, {text}", mean_error(last[what])[0], predicted=REACHED)
@@ -527,14 +545,14 @@ def _judge_own(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> 
 
 def _samples_rows(settings: Settings, epsilons: np.ndarray, runs: list[Outcome]) -> list[Finding]:
     """The exponent of the samples to 0.7ε; of n on a problem, whose noise may not be felt."""
-    order, error = exponent(epsilons, runs)
+    (order, error), free = exponent(epsilons, runs), freedom(epsilons, runs)
     if settings.problem is not None:
-        return [at_least("R3 exponent of n(ε)", STEEP, order, error, LEVEL)]
+        return [at_least("R3 exponent of n(ε)", STEEP, order, error, LEVEL, free)]
     batches = [float(run["samples"]) for run in runs]
     order += float(np.polyfit(np.log(epsilons), np.log(batches), 1)[0])
     return [
-        at_least("R3 exponent of samples(ε)", STEEP, order, error, LEVEL),
-        at_most("R4 exponent of samples(ε): noise felt", FLAT, order, error, LEVEL),
+        at_least("R3 exponent of samples(ε)", STEEP, order, error, LEVEL, free),
+        at_most("R4 exponent of samples(ε): noise felt", FLAT, order, error, LEVEL, free),
         _shown_order("exponent of samples(ε)", -3.0, order, error),
     ]
 
@@ -546,12 +564,13 @@ def _reason(last: Outcome) -> str:
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
     """Against ``EFFECT``, from the exponent's interval; 0 where it has none."""
+    wrong, level = (-WRONG_GROWTH, LEVEL) if _own(settings) else (-4.0, SIX)
     for finding in findings:
         if finding.quantity.startswith("R2") and finding.interval is not None:
             half = finding.measured - finding.interval[0]
             if math.isfinite(half) and half > 0:
-                error = half / float(normal.isf((1 - SIX) / 2))
-                return float(normal.cdf((STEEP + 4.0 + half) / error))
+                error = half / float(normal.isf((1 - level) / 2))
+                return float(normal.cdf((finding.predicted - wrong + half) / error))
     return 0.0
 
 

@@ -148,6 +148,18 @@ def exponent(epsilons: np.ndarray, outcomes: list[Outcome]) -> tuple[float, floa
     return float(weights @ np.log(counts)), float(math.sqrt(weights**2 @ errors**2))
 
 
+def freedom(epsilons: np.ndarray, outcomes: list[Outcome]) -> float:
+    """Degrees of freedom of ``exponent``'s error (Welch and Satterthwaite): 15 of each jackknife.
+
+    NaN where n is infinite.
+    """
+    logs = np.log(epsilons)
+    errors = np.array([jackknife(outcome["left_out"]) for outcome in outcomes])
+    parts = (logs - logs.mean()) ** 2 * errors**2
+    with np.errstate(invalid="ignore"):  # no error at all
+        return float(np.sum(parts) ** 2 / np.sum(parts**2 / (GROUPS - 1)))
+
+
 def mean_error(sample: np.ndarray) -> tuple[float, float]:
     """Mean over the replicates and its standard error."""
     return float(np.mean(sample)), float(np.std(sample, ddof=1) / math.sqrt(len(sample)))

@@ -11,6 +11,7 @@ from scipy import special, stats
 
 ALPHA = 1e-9  # false alarm of one sampled finding that is an equality
 LEVEL = 0.99  # of the interval that a bound holds, unless a check says otherwise
+LEAST_ALARM = 1e-12  # that a sampled bound promises
 ROUNDING_ONLY = 1e-9  # relative; what allows more is no equality
 KINDS = ("equality", "band", "bound", "shown")
 
@@ -37,8 +38,10 @@ class Finding:
     ``allowance`` says in a word how much is allowed, ``used`` is the share of it that was used:
     above 1 the finding fails.
     ``interval`` is that of the measurement, None where no chance is in it. ``false_alarm`` is the
-    probability that right code fails: 0 where there is no chance, NaN where nothing bounds it.
-    ``p_value``, where there is one, is uniform on (0, 1) if the theory holds.
+    probability that right code fails, 0 where there is no chance; of a sampled bound that a fresh
+    seed of the same code does.
+    ``p_value``, where there is one, is uniform on (0, 1) if the theory holds: that of an exact test
+    of what is continuous.
     """
 
     quantity: str
@@ -147,6 +150,11 @@ def shown(
     )
 
 
+def unjudged(finding: Finding) -> Finding:
+    """The same number, shown beside what it was compared with."""
+    return shown(finding.quantity, finding.measured, finding.interval, finding.predicted)
+
+
 # --- equalities up to chance -----------------------------------------------------------------
 
 
@@ -175,9 +183,7 @@ def estimated_mean(
 ) -> Finding:
     """A mean of ``size`` values whose standard error is estimated from the same values.
 
-    W = Σx/√Σx² of values that are symmetric about the prediction exceeds w with probability
-    2 exp(−w²/2) at most, whatever their law (Efron 1969), and as well if they are differences of
-    a martingale, symmetric given the past. (mean − predicted)/error is W√((n − 1)/(n − W²)).
+    (mean − predicted)/error is W√((n − 1)/(n − W²)) with the W of ``self_normalised``.
     """
     most = _W * math.sqrt((size - 1) / (size - _W**2))
     with np.errstate(all="ignore"):  # a fault may leave no spread, or an infinite one
@@ -193,7 +199,29 @@ def estimated_mean(
         bool(score <= most),
         _share(score, most),
         ALPHA,
-        float(2 * stats.t.sf(score, size - 1)),
+    )
+
+
+def self_normalised(quantity: str, value: float, share: float = 1.0) -> Finding:
+    """W = Σx/√Σx², which is 0 in the mean.
+
+    |W| > w has a probability of 2 exp(−w²/2) at most if the x are symmetric, whatever their law
+    (Efron 1969): their signs are as good as drawn when their sizes are known. So it has if they are
+    differences of a martingale, each symmetric given the past. Where they are not quite, the
+    exponent is ``share`` of that.
+    """
+    most = _W / math.sqrt(share)
+    return Finding(
+        quantity,
+        0.0,
+        float(value),
+        (float(value - most), float(value + most)),
+        "equality",
+        f"W ≤ {most:.1f}",
+        f"self-normalised sum, two-sided, level {ALPHA:g}",
+        bool(abs(value) <= most),
+        _share(abs(float(value)), most),
+        ALPHA,
     )
 
 
@@ -245,9 +273,17 @@ def equal_variance(quantity: str, predicted: float, ratio: float, freedom: int) 
 
 
 def at_least(
-    quantity: str, bound: float, measured: float, error: float = 0.0, level: float = LEVEL
+    quantity: str,
+    bound: float,
+    measured: float,
+    error: float = 0.0,
+    level: float = LEVEL,
+    freedom: float | None = None,
 ) -> Finding:
-    """An inequality: the lower end of the interval must reach ``bound``."""
+    """An inequality: the lower end of the interval must reach ``bound``.
+
+    ``error`` is an estimate of ``freedom`` degrees of freedom.
+    """
     low, high = _interval(measured, error, level)
     of = f"lower end of the {100 * level:g} % interval" if error else "at least"
     passed = bool(low >= bound)
@@ -257,16 +293,21 @@ def at_least(
         float(measured),
         (low, high) if error else None,
         "bound",
-        f"≥ {short(bound)}",
+        _compared(low, "≥", bound) if error else f"≥ {short(bound)}",
         f"{of} {bound:g}",
         passed,
-        _share(bound, low) if bound > 0 else (0.0 if passed else math.inf),
-        _fresh_alarm(passed, error, low - bound),
+        _used(-measured, -bound, measured - low, passed),
+        _fresh_alarm(error, low - bound, freedom),
     )
 
 
 def at_most(
-    quantity: str, bound: float, measured: float, error: float = 0.0, level: float = LEVEL
+    quantity: str,
+    bound: float,
+    measured: float,
+    error: float = 0.0,
+    level: float = LEVEL,
+    freedom: float | None = None,
 ) -> Finding:
     """An inequality: the upper end of the interval must not exceed ``bound``."""
     low, high = _interval(measured, error, level)
@@ -278,11 +319,11 @@ def at_most(
         float(measured),
         (low, high) if error else None,
         "bound",
-        f"≤ {short(bound)}",
+        _compared(high, "≤", bound) if error else f"≤ {short(bound)}",
         f"{of} {bound:g}",
         passed,
-        _share(high, bound) if bound > 0 else (0.0 if passed else math.inf),
-        _fresh_alarm(passed, error, bound - high),
+        _used(measured, bound, high - measured, passed),
+        _fresh_alarm(error, bound - high, freedom),
     )
 
 
@@ -292,8 +333,7 @@ def equal_share(quantity: str, count: int, runs: int, rank: int, simulated: int)
     If all have one continuous law, whatever it is, the count is beta-binomial: the exceeded
     probability is Beta(rank, simulated + 1 − rank). Two-sided, level ``ALPHA``, exact.
     """
-    law = stats.betabinom(runs, rank, simulated + 1 - rank)
-    p_value = min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
+    p_value = share_p_value(count, runs, rank, simulated)
     return Finding(
         quantity,
         rank / simulated,
@@ -305,8 +345,13 @@ def equal_share(quantity: str, count: int, runs: int, rank: int, simulated: int)
         p_value >= ALPHA,
         _share(max(0.0, _score(p_value / 2)), _score(ALPHA / 2)),
         ALPHA,
-        p_value,
     )
+
+
+def share_p_value(count: int, runs: int, rank: int, simulated: int) -> float:
+    """The p-value of ``equal_share``; a count takes few values, so that it is not uniform."""
+    law = stats.betabinom(runs, rank, simulated + 1 - rank)
+    return min(1.0, 2 * float(min(law.cdf(count), law.sf(count - 1))))
 
 
 def _lower_end(count: int, runs: int) -> float:
@@ -336,7 +381,7 @@ def relative_error(sample: np.ndarray) -> float:
 
 
 def equality_power(effect: float) -> float:
-    """Power of a two-sided test at ``ALPHA`` against a shift of ``effect`` standard errors."""
+    """Power of a two-sided z test at ``ALPHA`` against a shift of ``effect`` standard errors."""
     return _tail(_Z - effect)
 
 
@@ -359,24 +404,36 @@ def short(value: float) -> str:
 
 def _range(least: float, most: float) -> str:
     """Both ends, with as many digits as tell them apart."""
-    for digits in range(2, 18):
-        ends = [f"{value:.{digits}g}" for value in (least, most)]
+    return " … ".join(_apart(least, most, 2))
+
+
+def _compared(end: float, sign: str, bound: float) -> str:
+    """The end of an interval that is compared with a bound, and the bound."""
+    ends = _apart(end, bound, 3)
+    return f"{ends[0]} {sign} {short(bound)}"
+
+
+def _apart(one: float, other: float, digits: int) -> list[str]:
+    """Two numbers with as many digits as tell them apart, and ``digits`` at least."""
+    for count in range(digits, 18):
+        ends = [f"{value:.{count}g}" for value in (one, other)]
         if ends[0] != ends[1]:
             break
-    return " … ".join(ends)
+    return ends
 
 
-def _fresh_alarm(passed: bool, error: float, *rooms: float) -> float:
-    """Chance that a fresh seed of the same code fails, when this one had ``rooms`` to spare.
+def _fresh_alarm(error: float, room: float, freedom: float | None) -> float:
+    """Chance that a fresh seed of the same code fails, when this one had ``room`` to spare.
 
-    Both runs scatter by ``error``, so that their difference does by √2 times that. NaN where
-    this one failed: what right code does is not known from it.
+    Both runs scatter by ``error``, so that their difference does by √2 times that. Room that is
+    negative, of a run that failed, makes it large. What is below ``LEAST_ALARM`` is said to be
+    that: so far out nobody has seen whether the law of a mean is Student's.
     """
-    if not passed:
-        return math.nan
     if error == 0:
-        return 0.0
-    return float(sum(_tail(room / (math.sqrt(2) * error)) for room in rooms))
+        return 0.0 if room >= 0 else 1.0
+    score = room / (math.sqrt(2) * error)
+    chance = _tail(score) if freedom is None else float(stats.t.sf(score, freedom))
+    return 1.0 if math.isnan(chance) else max(chance, LEAST_ALARM)
 
 
 def _half_width(level: float) -> float:
@@ -386,6 +443,19 @@ def _half_width(level: float) -> float:
 def _interval(measured: float, error: float, level: float) -> tuple[float, float]:
     half = _half_width(level) * error if error else 0.0
     return float(measured - half), float(measured + half)
+
+
+def _used(measured: float, bound: float, half: float, passed: bool) -> float:
+    """What part of the way from ``measured`` to the ``bound`` above it half an interval takes.
+
+    Where nothing is sampled, ``measured`` itself of a bound that is an allowance, above 0; 0 of
+    any other that is kept.
+    """
+    if half != 0:
+        return _share(half, bound - measured)
+    if bound > 0:
+        return _share(max(measured, 0.0), bound)
+    return 0.0 if passed else math.inf
 
 
 def _share(part: float, whole: float) -> float:
