@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from theory_checks import (
     lower_share,
     lower_steps,
     lower_tracking,
+    statistics,
 )
 from theory_checks import lower_theory as theory
 from theory_checks.harness import DIVERGED, Settings, measure
@@ -401,6 +404,32 @@ def test_every_entry_of_the_covariance_is_judged(change):
     white = vectors(0, 8000, 3)
     assert gaussian.predicted_covariance("", white).passed
     assert not gaussian.predicted_covariance("", white @ change.T).passed
+
+
+def test_the_exponent_of_sgd_at_equal_step_is_judged_by_its_own_remainder():
+    """By the closed forms at the two ε: 6e-9, where O(s) of the others is 1.6e-3."""
+    squares = []
+    for power in lower_steps.FINE:
+        epsilon = 2.0**power
+        lag = theory.gradient_lag(lower_steps.MU, lower_steps.PACE * epsilon**2, epsilon**2)
+        sigma = lower_steps.ADDITIVE * math.sqrt(epsilon)
+        squares.append((lag, theory.gradient_variance(lower_steps.MU, sigma, epsilon**2)))
+    assert squares[0][0] == pytest.approx(squares[1][0], rel=1e-12)
+    slope = (math.log1p(squares[0][1] / squares[0][0] ** 2) / 2 / math.log(2)) * 7 / 8
+    room = lower_steps._room_at_equal_step(2.0 ** lower_steps.FINE[0])
+    assert slope < room < 3 * slope
+
+
+def test_power_is_that_of_the_row_that_sees_least():
+    few = statistics.equal_variance("Var ŷ, SNAG, ε = 2^-2", 1.0, 1.0, 2_000)
+    many = statistics.equal_variance("Var ŷ of SGD, h = 2.5", 1.0, 1.0, 16_000)
+    coarse = statistics.equal_mean("y* − ŷ of SGD, h = 0.4", 0.26, 0.26, 0.02)
+    other = statistics.equal_variance("χ²/k of Cov v, x", 1.0, 1.0, 5)
+    settings = Settings()
+    assert lower_tracking.power(settings, [few, many, other]) > 0.97
+    renamed = dataclasses.replace(few, quantity="Var ŷ of SGD, h = 2.5")  # 10 % of it is 3.2 errors
+    assert lower_tracking.power(settings, [renamed, many]) < 0.01
+    assert lower_tracking.power(settings, [many, coarse]) < 0.01
 
 
 @pytest.mark.parametrize("seed", range(3))

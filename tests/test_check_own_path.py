@@ -134,6 +134,12 @@ def test_dense_derivatives_are_those_of_the_problem(name):
 # --- Φ ---------------------------------------------------------------------------------------
 
 
+def test_the_theorems_terms_are_shown():
+    """Their bound has the momentum's error of the same path in it, and nothing fails it."""
+    found = own_path.judge_piece(("skeleton", "cosh"), {"terms": np.array([9.0, 1.0, 1.0, 1.0])})
+    assert [finding.kind for finding in found] == ["shown"] * 4
+
+
 def test_skeleton_bounds_what_it_says():
     """By hand on a quadratic: the four terms, and the inequality with room for no more."""
     problem = instances.problems(noisy=False)["quadratic"]

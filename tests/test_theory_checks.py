@@ -37,6 +37,8 @@ def test_law_holds(check):
     assert verdict.passed, [finding for finding in verdict.findings if not finding.passed]
     assert verdict.false_alarm < 1e-7
     assert check.power(Settings(), verdict.findings) > 0.95
+    measured = [finding.measured for finding in verdict.findings if finding.interval is not None]
+    assert len(set(measured)) == len(measured)  # nothing is judged twice
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ def summary(verdict: Verdict, settings: Settings, rows: bool) -> str:
     """One line of verdict, one of what the check does not show; with ``rows``, every finding.
 
     Where the check failed, the rows that did are shown in any case. "used" is the deviation over
-    the allowance of the row that uses most of it; seconds are those of cores.
+    the allowance of the row that uses most of it, of a sampled bound half its interval over its
+    distance from the bound; seconds are those of cores.
     """
     check = verdict.check
     tightest = verdict.tightest
