@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logsumexp, ndtri
 
-from accbo._law import Law
+from accbo._law import Law, evaluate
 
 from .noise import law_fields
 
 CELLS = 4000  # of the uniform numbers, equally wide in log u/(1 − u)
-FARTHEST = 53 * math.log(2)  # the uniform numbers of a tape are multiples of 2^−53
+LEAST = 2.0**-54  # of the uniform numbers of a tape, which else are multiples of 2^−53
+FARTHEST = 53 * math.log(2)  # log u/(1 − u) of the last of them
 EXPONENT = 5000.0  # the largest λe² that is integrated over
 SPAN, FINE = 0.002, 20  # the λ that are tried: down to this share of the largest, and how many
 ROUNDED = 1e-15  # n² of a law that is a sign, and least E x² − 1 that is told from 0
@@ -60,7 +61,8 @@ def values_of(noise: str) -> Values:
     chance = np.diff(expit(ends))
     chance = (chance + chance[::-1]) / 2  # 1 − u has no digits where u has them
     chance /= np.sum(chance)
-    value = _function(asked["law"])(expit((ends[1:] + ends[:-1]) / 2))
+    middles = np.clip(expit((ends[1:] + ends[:-1]) / 2), LEAST, 1 - 2 * LEAST)
+    value = evaluate(_function(asked["law"]), middles, "the law")
     value = value - chance @ value
     return Values(value / math.sqrt(chance @ value**2), chance)
 
