@@ -22,7 +22,7 @@ from accbo._law import Law, evaluate
 
 from .noise import law_fields
 
-CELLS = 4000  # of the uniform numbers, equally wide in log u/(1 − u)
+CELLS = 2000  # of the uniform numbers, equally wide in log u/(1 − u)
 LEAST = 2.0**-54  # of the uniform numbers of a tape, which else are multiples of 2^−53
 FARTHEST = 53 * math.log(2)  # log u/(1 − u) of the last of them
 EXPONENT = 5000.0  # the largest λe² that is integrated over
@@ -30,7 +30,7 @@ SPAN, FINE = 0.002, 20  # the λ that are tried: down to this share of the large
 ROUNDED = 1e-15  # n² of a law that is a sign, and least E x² − 1 that is told from 0
 STEP, BEYOND = 0.25, 12.0  # of the integral over g: its steps, and how far it goes beyond its peak
 # sinh of it is the largest s·value that is tabulated: √(2·EXPONENT) times the end of that integral
-WIDEST, ENTRIES = math.asinh(100.0 * (BEYOND + 100.0)), 8001
+WIDEST, ENTRIES, BLOCKS = math.asinh(100.0 * (BEYOND + 100.0)), 8001, 64
 
 
 class Values:
@@ -42,11 +42,20 @@ class Values:
         self.is_a_sign = bool(np.max(np.abs(value**2 - 1)) < ROUNDED)
         self.fourth_cumulant = float(chance @ value**4) - 3
         self._at = np.sinh(np.linspace(-WIDEST, WIDEST, ENTRIES)) / self.largest
-        self._log = logsumexp(np.outer(self._at, value), axis=1, b=chance)
+        blocks = np.array_split(self._at, BLOCKS)  # the whole table at once would not fit a cache
+        self._log = np.concatenate([_log_moments(value, chance, at) for at in blocks])
 
     def log_moments(self, at: np.ndarray) -> np.ndarray:
         """log M, never below it: the chords of a convex function."""
         return np.interp(at, self._at, self._log)
+
+
+def _log_moments(value: np.ndarray, chance: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """log Σ chance·exp(at·value), the largest term taken out."""
+    exponents = np.outer(at, value)
+    largest = np.max(exponents, axis=1)
+    exponents -= largest[:, None]
+    return np.asarray(np.log(np.exp(exponents, out=exponents) @ chance) + largest)
 
 
 @functools.lru_cache(maxsize=8)
