@@ -106,6 +106,7 @@ class AsTests:
                 namespace=self.namespace,
                 cases=self.cases,
                 tier="fast" if self.fast else "full",
+                conventions=self.runner.claimed,
                 expected_failures=self.reasons,
                 contract=[self._contracted(name) for name in self._contract],
                 strict=self.strict,

@@ -84,6 +84,7 @@ def check(
         namespace=namespace,
         cases=cases,
         tier="fast" if fast else "full",
+        conventions=runner.claimed,
         expected_failures=expected_failures,
         contract=found.contract,
         reproduce=_reproduce(name, algorithm) if ":" in name else "",

@@ -166,6 +166,7 @@ def _verify(options: argparse.Namespace) -> Answer:
         shown,
         implementation=results.implementation,
         cases=results.set,
+        conventions=results.conventions,
         first=digits_hint(shown),
         strict=options.strict,
     )

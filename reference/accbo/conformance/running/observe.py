@@ -18,7 +18,7 @@ from accbo._arrays import dtype_name, is_array, is_jax, map_arrays, named_leaves
 from accbo._blame import defined, text_of
 from accbo._foreign import ForeignError, LateError, foreign, read
 from accbo._printable import one_line
-from accbo.conformance.adapter import covered
+from accbo.conformance.adapter import CONVENTIONS, claimed
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.target import space_of
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
@@ -43,7 +43,7 @@ class Runner:
                 f"got {type(factory).__name__}"
             )
         self.factory, self.namespace, self.time_limit = factory, namespace, time_limit
-        self.covered = covered(factory)
+        self.claimed = claimed(factory)
         self.starts = read(factory, "start") is not None
         self.batched = bool(read(factory, "batched", False))
         self.ended = ""  # why nothing more is tried
@@ -126,7 +126,7 @@ class Runner:
         if vector.replicates and not self.batched:
             return "replicates: not covered (factory.batched = True covers them)"
         for name, chosen in convention(vector).items():
-            if chosen not in self.covered[name]:
+            if chosen not in self.claimed.get(name, CONVENTIONS[name]):
                 return f"{name} = {chosen}: not covered by factory.conventions"
         return ""
 

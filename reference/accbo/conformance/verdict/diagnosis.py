@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,15 +126,20 @@ class Diagnosis(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def diagnose(method: Method, observations: Sequence[Observation]) -> Diagnosis:
-    """What the departures of ``observations``, all of one algorithm, look like."""
+def diagnose(
+    method: Method, observations: Sequence[Observation], claimed: Collection[str] = ()
+) -> Diagnosis:
+    """What the departures of ``observations``, all of one algorithm, look like.
+
+    ``claimed`` are the conventions of which the implementation declares something.
+    """
     whole = [one for one in observations if one.states and not one.missing]
     usable = [short(one) for one in whole]
     failing = sorted(filter(fails, usable), key=informative)
     where, remark = offending(whole)
     if not failing:
         return Diagnosis(None, None, where, remark)
-    other = _other_convention(method, usable, failing)
+    other = _other_convention(method, usable, failing, claimed)
     if other:
         return Diagnosis(other, None, (), "")
     wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
@@ -608,12 +613,18 @@ def _choices(observations: Sequence[Observation], key: str) -> frozenset[str]:
 
 
 def _other_convention(
-    method: Method, usable: Sequence[Observation], failing: Sequence[Observation]
+    method: Method,
+    usable: Sequence[Observation],
+    failing: Sequence[Observation],
+    claimed: Collection[str],
 ) -> str | None:
     """The legitimate convention under which everything is right."""
-    starts: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **method.starts}
     orders = {"": _same, **method.others}
-    for (order, change), (first, cut) in itertools.product(orders.items(), starts.items()):
+    cuts: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **method.starts}
+    for name, change in method.instead.items():
+        if name.partition(" = ")[0] in claimed:
+            cuts[name] = change
+    for (order, change), (first, cut) in itertools.product(orders.items(), cuts.items()):
         if not order and not first:
             continue
         candidate = Candidate((), order, change)

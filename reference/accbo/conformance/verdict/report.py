@@ -303,6 +303,8 @@ def _diagnosed(report: Report) -> list[str]:
     lines = _at_the_edge(report)
     if found.named:
         lines += ["", *named_text(found.named, report.algorithm)]
+    elif found.convention:
+        lines.append("")  # what is suggested says which
     elif any(check.status in (FAIL, EDGE) and check.departure for check in report.checks):
         lines += ["", _UNNAMED]
     lines += report.suggestion.splitlines()
