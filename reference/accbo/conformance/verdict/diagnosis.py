@@ -90,19 +90,24 @@ class Effect(NamedTuple):
     changed: frozenset[tuple[str, str]]  # by the mistake
     other: frozenset[tuple[str, str]]  # than the mistake makes it
 
-    def may_go_with(self, others: Effect, undone: bool) -> bool:
+    def may_go_with(self, others: Effect, excused: frozenset[tuple[str, str]]) -> bool:
         """Whether both together may have made what was shown.
 
-        What neither changes is right; what one changes, it alone has made. Where one of them may
-        be ``undone`` by the other, the last holds of what is right: half a mistake is not.
+        What neither changes is right; what one changes, it alone has made, unless ``excused``.
         """
-        if self.wrong - self.changed - others.changed:
-            return False
-        excused = self.wrong if undone else frozenset()
         return not (
-            (self.changed & self.other) - others.changed - excused
+            self.wrong - self.changed - others.changed
+            or (self.changed & self.other) - others.changed - excused
             or (others.changed & others.other) - self.changed - excused
         )
+
+    def may_undo(self, others: Effect) -> bool:
+        """The same of two changes of one part, of which the last may leave nothing of the first.
+
+        What is right is what one of them makes.
+        """
+        both = self.changed & self.other & others.changed & others.other
+        return not (self.wrong - self.changed - others.changed or both - self.wrong)
 
 
 class Named(NamedTuple):
@@ -317,7 +322,11 @@ class Search:
             return self._explains_one(Candidate((first,)), start)
         if not (its.changed or others.changed or self.steps_fail):  # from right to right
             return self._remembers(first) or self._remembers(last)
-        return its.may_go_with(others, undone=bool(its.changed and others.changed))
+        if first.fault.part == last.fault.part:
+            return its.may_undo(others)
+        # of what both change, one may have been made of the other
+        both = its.changed and others.changed
+        return its.may_go_with(others, its.wrong if both else frozenset())
 
     def _moves(self, size: int) -> Iterator[tuple[Move, ...]]:
         if size == 1:
@@ -332,11 +341,13 @@ class Search:
         effects = [self._effect(move) for move in tried]
         together = itertools.combinations(zip(tried, effects, strict=True), 2)
         for (one, its), (other, others) in together:
-            same = one.fault.part == other.fault.part  # one may undo the other
-            if one.fault.name != other.fault.name and its.may_go_with(others, undone=same):
-                yield one, other
-                if same:
-                    yield other, one
+            if one.fault.name == other.fault.name:
+                continue
+            if one.fault.part != other.fault.part:
+                if its.may_go_with(others, frozenset()):
+                    yield one, other
+            elif its.may_undo(others):
+                yield from ((one, other), (other, one))
 
     def _effect(self, move: Move) -> Effect:
         """What ``move`` alone does to a few single steps, wrong ones and right ones."""
