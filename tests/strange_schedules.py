@@ -411,7 +411,7 @@ class Short(AccBO):
         return after._replace(momentum=0.9 * after.momentum)
 
 
-@schedule("none of variance, β, η, α, γ, τ alone")
+@schedule(OWN)
 def nine_tenths_of_m(constants: Constants, steps: int) -> Schedule[Any]:
     found = schedules.accbo(constants, steps=steps)
     fields = {
