@@ -54,10 +54,10 @@ from .own import own_problem, own_schedule
 from .panels import Curve, Panel
 from .starts import directions, stationary_point
 from .statistics import (
-    LEVEL,
     Finding,
     at_least,
     at_most,
+    half_width,
     relative_error,
     shown,
     slope,
@@ -313,7 +313,7 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
                 decide = at_most if variant.falls else at_least
                 bound = BETWEEN if variant.coupling < 1 else ARMS_BETWEEN
                 found.append(decide(f"exponent, {label}", bound, measured, error, EVEN))
-            half = float(normal.isf((1 - LEVEL) / 2)) * error
+            half = half_width() * error
             ends = (measured - half, measured + half)
             beside.append(shown(f"theory, {label}", measured, ends, variant.predicted))
     if STALE in variants(settings):
@@ -340,7 +340,7 @@ def power(settings: Settings, findings: Sequence[Finding]) -> float:
     for finding in findings:
         if finding.quantity.startswith("exponent, AccBO") and finding.interval is not None:
             half = finding.interval[1] - finding.measured
-            error = half / float(normal.isf((1 - EVEN) / 2))
+            error = half / half_width(EVEN)
             found.append(float(normal.sf((BETWEEN + 1 / 4 - half) / error)))
     return min(found)
 

@@ -80,6 +80,7 @@ from .statistics import (
     Finding,
     at_least,
     at_most,
+    half_width,
     shown,
 )
 
@@ -386,7 +387,7 @@ def power(settings: Settings, findings: Sequence[Finding]) -> float:
         if finding.quantity.startswith("R2") and finding.interval is not None:
             half = finding.measured - finding.interval[0]
             if math.isfinite(half) and half > 0:
-                error = half / float(normal.isf((1 - SIX) / 2))
+                error = half / half_width(SIX)
                 return float(normal.cdf((STEEP + 4.0 + half) / error))
     return 0.0
 

@@ -29,7 +29,7 @@ from .rate_reasons import (
     reads_the_old_point,
     spent_an_iteration,
 )
-from .rate_rows import FLAT, LEVEL, STEEP, reach_row, reaches, shown_order
+from .rate_rows import FLAT, STEEP, reach_row, reaches, shown_order
 from .rate_runs import (
     GAP,
     REACHED,
@@ -141,10 +141,10 @@ def judge(settings: Settings, outcomes: Outcomes) -> list[Finding]:
             row = dataclasses.replace(row, quantity=f"{row.quantity}: {reason}")
         found.append(row)
     growth, spread = slope(list(epsilons), [run["mean"] for run in runs])
-    found.append(at_least("R2 exponent of μ in ε", -GROWTH, growth, spread, LEVEL))
+    found.append(at_least("R2 exponent of μ in ε", -GROWTH, growth, spread))
     order, error = exponent(epsilons, runs)
     if settings.problem is not None:  # whose noise may not be felt
-        found.append(at_least("R3 exponent of n(ε)", STEEP, order, error, LEVEL))
+        found.append(at_least("R3 exponent of n(ε)", STEEP, order, error))
     else:
         found += _rates(order, error, _growths(epsilons, runs))
     found += [
@@ -178,10 +178,8 @@ def _rates(order: float, error: float, growths: dict[str, float]) -> list[Findin
     dearest = min(growths, key=lambda kind: growths[kind])
     samples = order + growths[KINDS[0]]
     return [
-        at_least(
-            f"R3 exponent of calls(ε), {dearest}", STEEP, order + growths[dearest], error, LEVEL
-        ),
-        at_most("R4 exponent of samples(ε): noise felt", FLAT, samples, error, LEVEL),
+        at_least(f"R3 exponent of calls(ε), {dearest}", STEEP, order + growths[dearest], error),
+        at_most("R4 exponent of samples(ε): noise felt", FLAT, samples, error),
         shown_order("exponent of samples(ε)", -3.0, samples, error),
     ]
 

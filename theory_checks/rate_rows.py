@@ -9,10 +9,9 @@ from scipy.stats import norm as normal
 
 from .harness import Outcome
 from .rate_runs import REACHED, mean_error
-from .statistics import Finding, at_most, shown
+from .statistics import Finding, at_most, half_width, shown
 
 STEEP, FLAT = -3.5, -2.5  # halfway from −3 to −4, a moving average's, and to −2, without noise
-LEVEL = 0.99  # of the intervals of exponents
 SIX, FOUR = (1 - 2 * float(normal.sf(z)) for z in (6, 4))  # as levels of two-sided intervals
 
 
@@ -29,6 +28,6 @@ def reaches(sample: np.ndarray) -> bool:
 
 def shown_order(quantity: str, predicted: float, order: float, error: float) -> Finding:
     """An exponent with its interval, beside the theory's."""
-    half = float(normal.isf((1 - LEVEL) / 2)) * error
+    half = half_width() * error
     ends = (order - half, order + half) if math.isfinite(half) else None
     return shown(quantity, order, ends, predicted)
