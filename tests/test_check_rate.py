@@ -76,6 +76,20 @@ def negative(constants, steps):
 def fixed():
     return quadratic((1.0, 1.3), 3, coupling=0.5, noise_upper=UpperNoise(0.2, 0.1, 0.2, 0.1))
 
+class Negative:
+    def __init__(self, problem):
+        self.problem = problem
+
+    def __getattr__(self, name):
+        return getattr(self.problem, name)
+
+    @property
+    def constants(self):
+        return replace(self.problem.constants, mu=-1.0)
+
+def concave():
+    return Negative(fixed())
+
 def family(epsilon):
     return plateau(epsilon, noise_lower=LowerNoise(1.25, law="two_point"))
 """
@@ -406,6 +420,11 @@ def test_a_factory_that_wants_a_number(own: str) -> None:
     assert own_problem(f"{own}:fixed", 0.25).d_x == 3
     with pytest.raises(TargetError, match="callable without arguments here"):
         own_problem(f"{own}:family")
+
+
+def test_constants_that_no_schedule_follows_from_are_refused(own: str) -> None:
+    with pytest.raises(TargetError, match="concave: its constants must have 0 < mu <= curvature"):
+        own_problem(f"{own}:concave")
 
 
 def test_which_momentum_reads_the_old_point() -> None:

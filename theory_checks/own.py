@@ -73,6 +73,10 @@ def own_problem(target: str, epsilon: float | None = None) -> Any:
     problem = call(target, *arguments)
     if missing := [name for name in NEEDED if read(problem, name) is None]:
         raise TargetError(f"{target} returns a {type(problem).__name__} without {missing}")
+    mu, curvature = (getattr(problem.constants, name, math.nan) for name in ("mu", "curvature"))
+    if not 0 < mu <= curvature < math.inf:
+        wanted, got = "0 < mu <= curvature < inf", f"{mu!r} and {curvature!r}"
+        raise TargetError(f"{target}: its constants must have {wanted}, got {got}")
     return problem
 
 
