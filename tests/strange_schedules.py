@@ -19,6 +19,7 @@ from accbo import AccBO, schedules
 from accbo.conformance.faults import FAULTS
 from accbo.problem import Constants
 from accbo.schedules import Schedule
+from accbo.upper import gradient_step
 
 Array = Any
 UPPER, OWN = "its momentum, β, η or upper step", "its own method, not taken apart"
@@ -125,6 +126,20 @@ def the_same_whatever_epsilon(constants: Constants, steps: int) -> Schedule[Any]
 def longer_by_a_logarithm(constants: Constants, steps: int) -> Schedule[Any]:
     epsilon = steps ** (-1 / 3)
     return _standard(constants, steps, upper_step_size=epsilon**2 * math.log(1 / epsilon) / 4)
+
+
+@schedule(NONE)
+def plain_steps_for_this_plateau(constants: Constants, steps: int) -> Schedule[Any]:
+    """SGD above with the ε²/3 that suits it best here; its n is ε⁻⁴."""
+    epsilon = 4 * steps ** (-1 / 3)
+    found = _standard(constants, steps, momentum=0.0, upper_step_size=epsilon**2 / 3)
+    parts = found.algorithm.parts._replace(x=gradient_step)
+    return dataclasses.replace(found, algorithm=dataclasses.replace(found.algorithm, parts=parts))
+
+
+@schedule("R3 exponent of calls(ε), ∇_xF")
+def ttsa(constants: Constants, steps: int) -> Schedule[Any]:
+    return schedules.ttsa(constants, steps=steps)
 
 
 # What makes few iterations out of many calls.
