@@ -372,8 +372,7 @@ def test_a_verdict_says_that_no_start_was_seen(
 ) -> None:
     whole = {v.id: len(v.expected) for v in load()}
     shown = {
-        name: states[1:] if whole[name] > 1 else states
-        for name, states in RIGHT["results"].items()
+        name: states[1:] if whole[name] > 1 else states for name, states in RIGHT["results"].items()
     }
     path = str(written(tmp_path, RIGHT | {"results": shown}))
     assert cli.main(["vectors", "verify", path]) == 0
