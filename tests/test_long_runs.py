@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accbo.conformance import check
-from accbo.conformance.check import select, with_long_runs
+from accbo.conformance.check import judged_on, select
 from accbo.conformance.methods import METHODS
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.long import ITERATIONS, OF_FAST, long_runs
@@ -82,14 +82,16 @@ def crashes(made: Any, taken: int) -> None:
 def test_every_convention_has_a_long_run() -> None:
     for method in METHODS:
         for fast, length in ((True, OF_FAST), (False, ITERATIONS)):
-            vectors = select(fast=fast, algorithm=method)
-            runs = [v for v in with_long_runs(vectors) if len(v.expected) > length]
+            vectors = judged_on(fast=fast, algorithm=method)
+            runs = [v for v in vectors if len(v.expected) > length]
             seen = {tuple(convention(v).values()) for v in runs}
             trajectories = [v for v in vectors if len(v.samples) > 1 and not v.replicates]
             assert seen == {tuple(convention(v).values()) for v in trajectories}, method
-            assert len({v.id for v in with_long_runs(vectors)}) == len(vectors) + len(
-                long_runs(vectors)
-            )
+            assert len({v.id for v in vectors}) == len(vectors)
+
+
+def test_a_set_that_is_pinned_has_none() -> None:
+    assert judged_on(1) == select(1)
 
 
 def test_a_long_run_begins_as_its_vector() -> None:

@@ -69,7 +69,7 @@ def check(
     like(namespace)  # a clear error now, not one a case
     runner = Runner(factory, namespace, time_limit)
     algorithm = declared(factory, algorithm)
-    vectors = with_long_runs(select(cases, fast, algorithm))
+    vectors = judged_on(cases, fast, algorithm)
     name = name or getattr(factory, "__name__", type(factory).__name__)
     found = _Found()
 
@@ -161,9 +161,10 @@ def select(cases: int = SET, fast: bool = False, algorithm: str = DEFAULT) -> tu
     return load(cases, algorithm, fast)
 
 
-def with_long_runs(vectors: Sequence[Vector]) -> tuple[Vector, ...]:
-    """``vectors``, and runs that are longer than theirs."""
-    return (*vectors, *long_runs(vectors))
+def judged_on(cases: int = SET, fast: bool = False, algorithm: str = DEFAULT) -> tuple[Vector, ...]:
+    """The vectors of a set, and from the second set on runs that are longer than theirs."""
+    vectors = select(cases, fast, algorithm)
+    return vectors if cases == 1 else (*vectors, *long_runs(vectors))
 
 
 # --- what is asked beyond the numbers -------------------------------------------------------
