@@ -228,7 +228,7 @@ def test_what_a_sampled_bound_uses_is_the_half_width_over_the_distance(
 ) -> None:
     decide = at_most if sign > 0 else at_least
     row = decide("q", bound, bound - sign * 0.05, 0.01)
-    assert row.used == pytest.approx(statistics._half_width(0.99) * 0.01 / 0.05)
+    assert row.used == pytest.approx(statistics.half_width() * 0.01 / 0.05)
 
 
 def test_what_a_bound_without_chance_uses_is_its_share_of_an_allowance() -> None:
