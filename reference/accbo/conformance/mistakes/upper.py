@@ -243,6 +243,5 @@ MISTAKES = (
         _gauss_seidel,
         _LINEAR,
         dict.fromkeys(("SLIP", "MASOBA", "BOREP"), f"{CLEANING} and deep AUC, ma_soba.py"),
-        scopes=AS_IT_IS,
     ),
 )
