@@ -216,6 +216,19 @@ def test_a_pair_is_named_where_one_of_it_moves_nothing_on_its_own() -> None:
     assert found.names == (("momentum weights swapped", "no normalisation"),)
 
 
+def test_a_weight_decay_is_read_off_several_inner_steps() -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        y = state.y
+        for index in range(len(next(iter(sample.lower.values())))):
+            pi = {key: leaf[index] for key, leaf in sample.lower.items()}
+            slope = problem.grad_y_lower(state.x, y, pi) + 3e-3 * y
+            y = y - algorithm.lower_step_size * slope
+        return algorithm.step(problem, state, sample)._replace(y=y)
+
+    made = from_function(step, batched=True, algorithm="BOREP")
+    assert check(made, on_fail="return").names == (("weight decay on y",),)
+
+
 def test_what_is_in_no_catalogue_is_located_and_not_named() -> None:
     found = check(factory("TTSA", 5, "two steps"), on_fail="return")
     assert found.exit_code == 1
