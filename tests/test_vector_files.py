@@ -356,6 +356,37 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     assert why["known-answer/option-ii-idle"] == "convention not covered"
 
 
+def test_a_verdict_says_what_has_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(written(tmp_path, only(NEUMANN, RIGHT["results"][NEUMANN])))
+    assert cli.main(["vectors", "verify", path]) == 0
+    others = len(load()) - 1
+    assert f"conforms in what is shown, {others} cases have no result" in capsys.readouterr().out
+    assert cli.main(["vectors", "verify", path, "--strict"]) == 2
+    assert "not all was judged" in capsys.readouterr().out
+
+
+def test_a_verdict_says_that_no_start_was_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = {v.id: len(v.expected) for v in load()}
+    shown = {
+        name: states[1:] if whole[name] > 1 else states for name, states in RIGHT["results"].items()
+    }
+    path = str(written(tmp_path, RIGHT | {"results": shown}))
+    assert cli.main(["vectors", "verify", path]) == 0
+    assert "1 check: start: not covered" in capsys.readouterr().out
+    assert cli.main(["vectors", "verify", str(written(tmp_path, RIGHT))]) == 0
+    assert "start: not covered" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["order", "neumann_sampling", "option", "first"])
+def test_a_convention_has_a_choice(tmp_path: Path, name: str) -> None:
+    with pytest.raises(VectorError, match=name):
+        judged(written(tmp_path, RIGHT | {"conventions": {name: []}}))
+
+
 # --- schemas and the linter ------------------------------------------------------------------
 
 

@@ -145,7 +145,7 @@ def claimed(factory: Any) -> dict[str, tuple[str, ...]]:
         raise ValueError(f"factory.conventions must be a mapping, got {declared!r}")
     found = {}
     for name, chosen in declared.items():
-        values = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        values = tuple(chosen) if isinstance(chosen, list | tuple | set | frozenset) else (chosen,)
         unknown = [value for value in values if value not in CONVENTIONS.get(name, ())]
         if name not in CONVENTIONS or unknown or not values:
             known = "; ".join(f"{key}: {', '.join(value)}" for key, value in CONVENTIONS.items())

@@ -22,6 +22,7 @@ from accbo.conformance.running.target import load_target, space_of
 from accbo.conformance.scaffold.adapters import LANGUAGES
 from accbo.conformance.scaffold.write import scaffold
 from accbo.conformance.vector_commands import add_algorithm, add_strict, answer
+from accbo.conformance.vectors.long import LONG_RUN, long_runs
 from accbo.conformance.vectors.vector import SET, Vector
 from accbo.conformance.verdict.expected import expectation
 from accbo.conformance.verdict.explain import explain, first_off
@@ -164,9 +165,13 @@ def _conform(options: argparse.Namespace) -> Answer:
 def _explain(options: argparse.Namespace) -> Answer:
     factory, namespace = _factory(options)
     method = declared(factory, options.algorithm)
-    vectors = {vector.id: vector for vector in select(algorithm=method)}
+    of_the_set = select(algorithm=method)
     runner = Runner(factory, namespace, options.time_limit)
-    name = (options.check or _telling(runner, list(vectors.values()))).partition(":")[0]
+    name = (options.check or _telling(runner, of_the_set)).partition(":")[0]
+    vectors = {vector.id: vector for vector in of_the_set}
+    if name.startswith(LONG_RUN):
+        of_fast = [vector for vector in of_the_set if vector.fast]
+        vectors |= {v.id: v for v in (*long_runs(of_fast), *long_runs(of_the_set))}
     if name not in vectors:
         raise ValueError(
             f"there is no vector {name!r}; accbo vectors list{option(method)} shows them"

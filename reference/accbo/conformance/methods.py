@@ -283,7 +283,7 @@ def catalogue(name: str) -> Mapping[str, Fault]:
 
 def known(name: str) -> str:
     """``name``; raises ``ValueError`` with the nearest name where the oracle does not know it."""
-    if name in METHODS:
+    if isinstance(name, str) and name in METHODS:
         return name
     lower = {each.lower(): each for each in METHODS}
     near = difflib.get_close_matches(str(name).lower().replace("-", ""), lower, n=1)
@@ -292,9 +292,12 @@ def known(name: str) -> str:
 
 
 def declared(factory: Any, name: str | None = None) -> str:
-    """What a factory is to be held to: ``name``, its own ``algorithm``, or the first row."""
+    """What a factory is to be held to: ``name``, its own ``algorithm``, or the first row.
+
+    Raises ``ValueError`` for what is no name of an algorithm.
+    """
     own = read(factory, "algorithm")
-    return known(name or (own if isinstance(own, str) else DEFAULT))
+    return known(name or (DEFAULT if own is None else own))
 
 
 def option(method: str) -> str:

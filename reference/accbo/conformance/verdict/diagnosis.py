@@ -1,11 +1,11 @@
 """Which known mistakes reproduce an implementation's own numbers: one search for every algorithm.
 
 A name is given only where the mistake, replayed on the same samples, yields what the
-implementation showed in every case it was run on, those it passed included; or in every case
-of some conventions, and all the others are right; or in every case whose squares neither overflow
-nor vanish, where mistakes of range do nothing. Of two mistakes each must be needed: without
-it something is not explained. Where nothing fits, nothing is named, and what is left is which
-quantity is wrong although its inputs are right (``locate``).
+implementation showed in every case it was run on, those it passed included, to the end of its
+longest run; or in every case of some conventions, and all the others are right; or in every case
+whose squares neither overflow nor vanish, where mistakes of range do nothing. Of two mistakes each
+must be needed: without it something is not explained. Where nothing fits, nothing is named, and
+what is left is which quantity is wrong although its inputs are right (``locate``).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ EXPLAINED = 1e-3  # of the departure may be left unexplained
 LONGEST = 8  # iterations of a trajectory that are replayed
 PAIRS_PER_FAULT = 3  # ways of a fault that are tried together with another
 INSIDE = "where no square over- or underflows"
+AT_FIRST = "in the first {} iterations of every run it looks like “{}”, and later it does not"
 FEWEST = 3  # vectors that depart, for a mistake to be blamed on some conventions
 
 Convention = Callable[[Any], Any]  # of an algorithm to the same under another convention
@@ -152,18 +153,23 @@ def diagnose(
     where, remark = offending(whole)
     if not failing:
         return Diagnosis(None, None, where, remark)
-    other = _other_convention(method, usable, failing, claimed)
+    other = _other_convention(method, sorted(whole, key=_failing_first), claimed)
     if other:
         return Diagnosis(other, None, (), "")
+    if all(len(one.states) > LONGEST for one in failing):
+        return Diagnosis(None, None, where, remark)  # what is known acts from the beginning on
     wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
-    tried = Tried()
+    tried = Tried({cut: one for cut, one in zip(usable, whole, strict=True) if cut is not one})
     for size, label, cases, conventions in _attempts(method, usable, wrong):
         search = Search(method, cases, tried)
         found = search.named(size, conventions)
         if found is None and size == 1:
-            found = _by_rule(method, cases, search.failing)
+            found = _by_rule(method, cases, [tried.uncut.get(one, one) for one in search.failing])
         if found:
             return Diagnosis(None, found._replace(where=label), where, remark)
+        if tried.at_first:
+            names = " and ".join(tried.at_first[0])
+            return Diagnosis(None, None, where, AT_FIRST.format(LONGEST, names))
     return Diagnosis(None, None, where, remark)
 
 
@@ -196,7 +202,9 @@ def _attempts(
 class Tried:
     """What came of replays that one search has made and another one asks for again."""
 
-    def __init__(self) -> None:
+    def __init__(self, uncut: Mapping[Observation, Observation]) -> None:
+        self.uncut = uncut  # of those that are looked at by their first iterations
+        self.at_first: list[tuple[str, ...]] = []  # mistakes that fit in those alone
         self.explained: dict[tuple[Candidate, Observation, bool], bool] = {}
         self.evidence: dict[tuple[Candidate, Observation], bool] = {}
         self.effects: dict[tuple[Move, Observation], Effect] = {}
@@ -237,8 +245,12 @@ class Search:
             found: dict[tuple[str, ...], Candidate] = {}
             for candidate in self._fitting(size, name, change):
                 names = tuple(sorted(candidate.names, key=self.order.index))
-                if names not in found and both_sides_seen(names, self.starts + self.steps):
+                if names in found or not both_sides_seen(names, self.starts + self.steps):
+                    continue
+                if self._to_the_end(candidate):
                     found[names] = candidate
+                else:
+                    self.tried.at_first.append(names)
             if found:
                 best = next(iter(found.values()))
                 counted = self._counted(best)
@@ -465,6 +477,23 @@ class Search:
             return True
         return not self._is_evidence(candidate, observation)
 
+    def _to_the_end(self, candidate: Candidate) -> bool:
+        """Whether it yields what is shown after the first iterations too.
+
+        It is compared until it overflows itself. An error that grew for a hundred iterations may
+        be many tolerances; of the departure it is little.
+        """
+        for cut in self.starts + self.steps:
+            whole = self.tried.uncut.get(cut)
+            if whole is None or not self._is_evidence(candidate, cut):
+                continue
+            finite = itertools.takewhile(_is_finite, _replayed(candidate, whole))
+            gap = fits(finite, whole)
+            departure = max((found.ratio for found in departures(whole)), default=0.0)
+            if not (math.isfinite(gap) and gap <= max(CLOSE, EXPLAINED * departure)):
+                return False
+        return True
+
     def _is_evidence(self, candidate: Candidate, observation: Observation) -> bool:
         """Whether no stand-in for a memory decides here, where a start shows the memory itself."""
         if observation.mode == "start" or not self.starts:
@@ -490,6 +519,10 @@ class Search:
         ):
             return False
         return _chosen_freely(candidate, counted)
+
+
+def _is_finite(state: Mapping[str, np.ndarray]) -> bool:
+    return all(bool(np.all(np.isfinite(value))) for value in state.values())
 
 
 def _disturbing(name: str) -> Convention:
@@ -544,6 +577,8 @@ def short(observation: Observation) -> Observation:
     if first is not None:
         begin = observation.vector.first_iteration if observation.mode in ("step", "start") else 1
         count = max(LONGEST, first.iteration - begin + 3)
+    if count >= len(observation.states):
+        return observation
     return dataclasses.replace(observation, states=observation.states[:count])
 
 
@@ -559,6 +594,10 @@ def _cut(vector: Vector, mode: str, count: int) -> Vector:
 def fails(observation: Observation) -> bool:
     """Whether something of it departs."""
     return any(map(departs, departures(observation)))
+
+
+def _failing_first(observation: Observation) -> tuple[bool, Any]:
+    return not fails(observation), informative(observation)
 
 
 def informative(observation: Observation) -> tuple[int, int, int, str]:
@@ -668,12 +707,9 @@ def _choices(observations: Sequence[Observation], key: str) -> frozenset[str]:
 
 
 def _other_convention(
-    method: Method,
-    usable: Sequence[Observation],
-    failing: Sequence[Observation],
-    claimed: Collection[str],
+    method: Method, observations: Sequence[Observation], claimed: Collection[str]
 ) -> str | None:
-    """The legitimate convention under which everything is right."""
+    """The legitimate convention under which everything is right, to the end of every run."""
     orders = {"": _same, **method.others}
     cuts: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **method.starts}
     for name, change in method.instead.items():
@@ -686,7 +722,7 @@ def _other_convention(
         if all(
             fits(_replayed(candidate, dataclasses.replace(one, vector=cut(one.vector))), one, 1)
             <= 1
-            for one in (*failing, *itertools.filterfalse(fails, usable))
+            for one in observations
         ):
             return ", ".join(part for part in (order, first) if part)
     return None

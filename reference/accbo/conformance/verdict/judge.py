@@ -107,6 +107,13 @@ def check(observation: Observation, reproduce: str = "") -> Check:
     return Check(name, FAIL, departure=found, trouble=trouble, reproduce=command, edge=edge)
 
 
+def no_start(observations: Sequence[Observation]) -> list[Check]:
+    """That the start is not judged, where every run that is shown begins after iteration 0."""
+    modes = {one.mode for one in observations if not one.missing}
+    why = "start: not covered (no run is shown from iteration 0 on)"
+    return [Check("start", SKIP, trouble=why)] if modes & {"start", "free"} == {"free"} else []
+
+
 def _renamed(found: Check, old: str, new: str) -> Check:
     return dataclasses.replace(found, status=new) if found.status == old else found
 
