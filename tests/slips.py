@@ -212,6 +212,24 @@ class Aliased(Hand):
         return total / self.a.neumann_scale
 
 
+class UnitSamples(Hand):
+    def estimate(self, x: Any, y: Any, sample: Any) -> Any:
+        h = super().estimate(x, y, sample)
+        largest = np.max(np.abs(h))
+        return h / largest / np.linalg.norm(h / largest) if largest > 0 else h
+
+
+class OneSampleATerm(Hand):
+    def product(self, x: Any, y: Any, v: Any, zetas: Any) -> Any:
+        return super().product(x, y, v, zetas[:1] * len(zetas))
+
+
+class LowerClipped(Hand):
+    def gradient(self, y: Any, pi: Any) -> Any:
+        g = super().gradient(y, pi)
+        return g * min(1.0, 0.37 / np.linalg.norm(g))
+
+
 class ConjugateGradients(Hand):
     conventions: ClassVar = {"neumann_sampling": "chained"}
 
@@ -242,6 +260,9 @@ NAMES = {
     Summed: "sum for mean",
     GaussNewton: "Gauss-Newton for the Hessian",
     ByLowerStep: "series scaled by the lower step",
+    UnitSamples: "samples normalised",
+    OneSampleATerm: "one sample for all factors",
+    LowerClipped: "lower gradient clipped",
     Aliased: "series added up in place",
     ConjugateGradients: "conjugate gradients for the series",
 }

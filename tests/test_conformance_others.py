@@ -174,6 +174,62 @@ def test_a_mistake_in_the_hand_written_loops_is_named(
         assert found.algorithm == method
 
 
+def of_new_y(problem: Any, algorithm: Any, state: Any, y: Any, sample: Any) -> Any:
+    """z_{t+1} at the new y, written out."""
+    y_next = y - algorithm.lower_step_size * problem.grad_y_lower(
+        state.x, y, {key: leaf[0] for key, leaf in sample.lower.items()}
+    )
+    slope = problem.hvp_lower(state.x, y_next, state.z, sample.hessian)
+    pull = slope - problem.grad_y_upper(state.x, y_next, sample.upper_y)
+    return state.z - algorithm.linear_step_size * pull
+
+
+@pytest.mark.parametrize("in_the_start", [False, True])
+def test_z_at_the_new_y_is_named_in_the_start_as_well(in_the_start: bool) -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        z = of_new_y(problem, algorithm, state, state.y, sample)
+        return algorithm.step(problem, state, sample)._replace(z=z)
+
+    def start(problem: Any, algorithm: Any, x: Any, y: Any, samples: Any) -> Any:
+        after = algorithm.init(problem, x, y, samples)
+        if not in_the_start:
+            return after
+        y = algorithm.warm_start(problem, x, y, samples.warm_start)
+        before = after._replace(x=x, z=0 * after.z)
+        return after._replace(z=of_new_y(problem, algorithm, before, y, samples.first))
+
+    made = from_function(step, start=start, batched=True, algorithm="SLIP")
+    found = check(made, on_fail="return")
+    assert found.names == (("z at the new point",),)
+
+
+def test_a_pair_is_named_where_one_of_it_moves_nothing_on_its_own() -> None:
+    """With one entry in x a normalised step sees nothing of a wrong average, a plain one does."""
+
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        after = algorithm.step(problem, state, sample)
+        weight = algorithm.momentum
+        fresh = (after.momentum - weight * state.momentum) / (1 - weight)
+        m = (1 - weight) * state.momentum + weight * fresh
+        return after._replace(momentum=m, x=state.x - algorithm.upper_step_size * m)
+
+    found = check(from_function(step, batched=True, algorithm="BOREP"), on_fail="return")
+    assert found.names == (("momentum weights swapped", "no normalisation"),)
+
+
+def test_a_weight_decay_is_read_off_several_inner_steps() -> None:
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        y = state.y
+        for index in range(len(next(iter(sample.lower.values())))):
+            pi = {key: leaf[index] for key, leaf in sample.lower.items()}
+            slope = problem.grad_y_lower(state.x, y, pi) + 3e-3 * y
+            y = y - algorithm.lower_step_size * slope
+        return algorithm.step(problem, state, sample)._replace(y=y)
+
+    made = from_function(step, batched=True, algorithm="BOREP")
+    assert check(made, on_fail="return").names == (("weight decay on y",),)
+
+
 def test_what_is_in_no_catalogue_is_located_and_not_named() -> None:
     found = check(factory("TTSA", 5, "two steps"), on_fail="return")
     assert found.exit_code == 1

@@ -492,10 +492,22 @@ class Again(Variant):
     """The step is taken again from the old state with some fields as they have become.
 
     ``rounds`` are (the fields put in before a round, the fields kept from it). With y kept from
-    the first, y put in and z kept from the second, z is updated after y.
+    the first, y put in and z kept from the second, z is updated after y. Of what iteration 0 is
+    taken from, x and y alone can be put in.
     """
 
     rounds: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+
+    def init(self, problem: Any, x: Array, y: Array, start: Start) -> Any:
+        """Iteration 0, round after round, after one warm start."""
+        y = self.algorithm.warm_start(problem, x, y, start.warm_start)
+        cold = start._replace(warm_start=rows_kept(start.warm_start, 0))
+        after = self.algorithm.init(problem, x, y, cold)
+        for put_in, kept in self.rounds:
+            given = {"x": x, "y": y} | {name: getattr(after, name) for name in put_in}
+            again = self.algorithm.init(problem, given["x"], given["y"], cold)
+            after = after._replace(**{name: getattr(again, name) for name in kept})
+        return after
 
     def step(self, problem: Any, state: Any, sample: Any) -> Any:
         """Iteration t, round after round."""

@@ -202,7 +202,8 @@ class ShortLower(Wrapped):
         return shortened(super().grad_y_lower(x, y, sample), self.threshold, self.guard)
 
 
-def _short_lower(threshold: float, guard: float) -> Change:
+def clipped_lower(threshold: float, guard: float) -> Change:
+    """A lower gradient that is clipped."""
     return on_problem(lambda algorithm, problem: ShortLower(problem, threshold, guard))
 
 
@@ -233,7 +234,7 @@ MISTAKES = (
         "y",
         "∇_y G min(1, c/‖∇_y G‖)",
         "far from y*(x) the lower level moves at a fixed speed and loses its rate",
-        lambda a: [(_short_lower(c, guard),) for c in THRESHOLDS for guard in _GUARDS],
+        lambda a: [(clipped_lower(c, guard),) for c in THRESHOLDS for guard in _GUARDS],
         every,
         laws=False,
     ),

@@ -8,7 +8,7 @@ from typing import Any
 
 from accbo._arrays import Array
 from accbo.conformance.mistakes.changes import again, on_problem, part
-from accbo.conformance.mistakes.mistake import EVERYWHERE, Choices, Mistake, has, ways
+from accbo.conformance.mistakes.mistake import Choices, Mistake, has, ways
 from accbo.problems.wrapped import Wrapped
 
 
@@ -41,7 +41,6 @@ MISTAKES = (
         "z, y and x no longer move together: the analysis with one step size does not cover it",
         ways(again((("x", "y"), ("z",))), again((("y",), ("z",)))),
         has("z"),
-        scopes=(EVERYWHERE,),
     ),
     Mistake(
         "z step with the wrong sign",

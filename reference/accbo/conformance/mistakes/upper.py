@@ -193,10 +193,10 @@ MISTAKES = (
                 average_rule(lambda m, h, b: b * m + (1 - b) * _unit(h))
                 if AVERAGED(type(a))
                 else part(momentum=lambda right: _normalised),
-            )
+            ),
+            (part(h=lambda right: lambda *given: _unit(right(*given))),),  # in m_0 as well
         ],
         lambda cls: AVERAGED(cls) or both(RECURSIVE, has("y_average"))(cls),
-        scopes=AS_IT_IS,
     ),
     Mistake(
         "ε in the norm",
@@ -243,6 +243,5 @@ MISTAKES = (
         _gauss_seidel,
         _LINEAR,
         dict.fromkeys(("SLIP", "MASOBA", "BOREP"), f"{CLEANING} and deep AUC, ma_soba.py"),
-        scopes=AS_IT_IS,
     ),
 )

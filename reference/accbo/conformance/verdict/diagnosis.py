@@ -45,7 +45,6 @@ AT_FIRST = "in the first {} iterations of every run it looks like “{}”, and 
 FEWEST = 3  # vectors that depart, for a mistake to be blamed on some conventions
 
 Convention = Callable[[Any], Any]  # of an algorithm to the same under another convention
-Dependence = tuple[str, str]  # a quantity, and a part that it is made of
 
 
 class Move(NamedTuple):
@@ -89,17 +88,24 @@ class Effect(NamedTuple):
     wrong: frozenset[tuple[str, str]]  # what was shown and is not right
     changed: frozenset[tuple[str, str]]  # by the mistake
     other: frozenset[tuple[str, str]]  # than the mistake makes it
+    made_of: frozenset[tuple[str, str, str]]  # some of these, of which parts the mistake makes it
 
     def may_go_with(self, others: Effect, excused: frozenset[tuple[str, str]]) -> bool:
         """Whether both together may have made what was shown.
 
-        What neither changes is right; what one changes, it alone has made, unless ``excused``.
+        What neither changes is right; what one changes, it alone has made, unless ``excused``, or
+        made of something that the other changes.
         """
         return not (
             self.wrong - self.changed - others.changed
-            or (self.changed & self.other) - others.changed - excused
-            or (others.changed & others.other) - self.changed - excused
+            or self._unlike(others) - excused
+            or others._unlike(self) - excused
         )
+
+    def _unlike(self, others: Effect) -> frozenset[tuple[str, str]]:
+        """What it changes, and not the others, nor what it is made of, into something else."""
+        follows = {(case, name) for case, name, of in self.made_of if (case, of) in others.changed}
+        return (self.changed & self.other) - others.changed - follows
 
     def may_undo(self, others: Effect) -> bool:
         """The same of two changes of one part, of which the last may leave nothing of the first.
@@ -202,7 +208,6 @@ class Tried:
         self.explained: dict[tuple[Candidate, Observation, bool], bool] = {}
         self.evidence: dict[tuple[Candidate, Observation], bool] = {}
         self.effects: dict[tuple[Move, Observation], Effect] = {}
-        self.dependences: dict[tuple[tuple[Move, ...], Observation], frozenset[Dependence]] = {}
 
 
 class Search:
@@ -353,7 +358,10 @@ class Search:
         """What ``move`` alone does to a few single steps, wrong ones and right ones."""
         effects = [self._effect_on(move, one) for one in self.looked_at]
         return Effect(
-            *(frozenset().union(*(each[i] for each in effects)) for i in range(len(Effect._fields)))
+            frozenset().union(*(each.wrong for each in effects)),
+            frozenset().union(*(each.changed for each in effects)),
+            frozenset().union(*(each.other for each in effects)),
+            frozenset().union(*(each.made_of for each in effects)),
         )
 
     def _effect_on(self, move: Move, one: Observation) -> Effect:
@@ -368,33 +376,26 @@ class Search:
         made, known = self._made(move, one)
         first = departures(one)[0].iteration
         wrong = {d.quantity for d in departures(one) if departs(d) and d.iteration == first}
-        changed, other = set(), set()
-        for name, value in got.items():
-            allowed = tolerances(one.vector, one.mode)[0][name]
-            if not made or any(
-                not np.array_equal(each[name], plain[name], equal_nan=True) for each in made
-            ):
-                changed.add(name)
-            if known and not self._agrees(value, made[0][name], plain[name], allowed):
-                other.add(name)
-        if one.mode != "start" and other & changed & wrong:
-            other -= wrong & changed & self._made_of_others(move, one)
-        parts = ({(one.name, name) for name in names} for names in (wrong, changed, other))
-        return Effect(*map(frozenset, parts))
-
-    def _made_of_others(self, move: Move, one: Observation) -> set[str]:
-        """What ``move`` makes of another quantity of the same iteration, and the right step not.
-
-        Another mistake may change what it is made of.
-        """
-        made = self._dependences((move,), one) - self._dependences((), one)
-        return {name for name, _ in made}
-
-    def _dependences(self, moves: tuple[Move, ...], one: Observation) -> frozenset[Dependence]:
-        known = self.tried.dependences
-        if (moves, one) not in known:
-            known[moves, one] = frozenset(_dependences(moves, one))
-        return known[moves, one]
+        changed = {
+            name
+            for name, value in plain.items()
+            if not made
+            or any(not np.array_equal(each[name], value, equal_nan=True) for each in made)
+        }
+        allowed = tolerances(one.vector, one.mode)[0]
+        other = {
+            name
+            for name, value in got.items()
+            if known and not self._agrees(value, made[0][name], plain[name], allowed[name])
+        }
+        unlike = other & changed & wrong if one.mode != "start" else set()
+        made_of = _dependences(move, one) if unlike else ()
+        return Effect(
+            frozenset((one.name, name) for name in wrong),
+            frozenset((one.name, name) for name in changed),
+            frozenset((one.name, name) for name in other),
+            frozenset((one.name, name, of) for name, of in made_of if name in unlike),
+        )
 
     def _made(self, move: Move, one: Observation) -> tuple[list[Any], bool]:
         """States that ``move`` alone may make, and whether it makes the first of them.
@@ -529,12 +530,12 @@ def _disturbing(name: str) -> Convention:
     return part(**{name: lambda right: lambda *given: right(*given) + 1.0})
 
 
-def _dependences(moves: tuple[Move, ...], one: Observation) -> Iterator[Dependence]:
-    """Which quantities of a step with these mistakes are made of which parts."""
+def _dependences(move: Move, one: Observation) -> Iterator[tuple[str, str]]:
+    """Which quantities of a step with a mistake are made of which parts."""
     parts = innermost(one.vector.algorithm).parts._fields
-    before = _first(Candidate(moves), one)
+    before = _first(Candidate((move,)), one)
     for of in (name for name in parts if name in one.vector.fields):
-        after = _first(Candidate(moves, "disturbed", _disturbing(of)), one)
+        after = _first(Candidate((move,), "disturbed", _disturbing(of)), one)
         for name in before.keys() & after.keys():
             if not np.array_equal(before[name], after[name], equal_nan=True):
                 yield name, of

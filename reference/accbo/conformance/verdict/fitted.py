@@ -11,7 +11,7 @@ import numpy as np
 
 from accbo.conformance.mistakes.changes import constants
 from accbo.conformance.mistakes.derivatives import GUARD as CLIP_GUARD
-from accbo.conformance.mistakes.derivatives import clipped_h, decayed
+from accbo.conformance.mistakes.derivatives import clipped_h, clipped_lower, decayed
 from accbo.conformance.mistakes.mistake import Change, Choices, Fault
 from accbo.conformance.mistakes.numerics import or_default
 from accbo.conformance.mistakes.projections import ball, box, clamped_m, projected_x, projected_y
@@ -22,6 +22,7 @@ from accbo.rounding import norms
 CLIPPING, GUARD = "clipping", "ε in the norm"
 DIGITS = (1, 2, 3, 10)  # to which a fitted number is rounded: it was a short one
 LARGEST_GUARD = 0.1  # what is larger is a threshold
+SECANTS = 4  # until a fitted number stays
 ALIKE = 6  # digits in which two numbers must agree to be one threshold
 
 
@@ -40,6 +41,7 @@ def with_fitted_ways(
         ("momentum clamped", lambda: _clamps(single)),
         ("hypergradient clipped", lambda: _clipped(single)),
         ("weight decay on y", lambda: _decays(single)),
+        ("lower gradient clipped", lambda: _lower_lengths(single)),
         ("default that overrides 0", lambda: _defaults(single)),
     )
     for name, ways in searches:
@@ -105,11 +107,7 @@ def _shared(values: Iterable[float]) -> list[float]:
 
 def _wrong(single: Sequence[Observation], name: str) -> list[np.ndarray]:
     """The quantity ``name`` wherever it departs."""
-    return [
-        np.asarray(one.states[0][name])
-        for one in single
-        if any(departs(found) and found.quantity == name for found in departures(one))
-    ]
+    return [value for _, value in _showing(single, name)]
 
 
 def _projections(
@@ -140,20 +138,42 @@ def _clipped(single: Sequence[Observation]) -> list[Choices]:
 
 
 def _decays(single: Sequence[Observation]) -> list[Choices]:
-    """λ from y = z − α (∇_y G + λ z), where one step was taken."""
+    """λ, in which y is all but linear where it is small."""
     found = []
-    for one in single:
-        after, before, a = one.states[0].get("y"), one.vector.before(0), one.vector.algorithm
-        if after is None or getattr(a, "period", None) is not None:
-            continue
-        z = before.y
-        if hasattr(a, "lower_momentum"):
-            z = z + a.lower_momentum * (z - before.y_previous)
-        pull = (one.vector.expected[0]["y"] - after) / a.lower_step_size
-        along = float(np.sum(pull * z) / max(float(np.sum(z * z)), 1e-300))
-        if along > 0 and float(norms(pull - along * z)) < 1e-6 * float(norms(pull)):
-            found.append(along)
+    for one, got in _showing(single, "y"):
+        right, value = one.vector.expected[0]["y"], 1e-3
+        for _ in range(SECANTS):
+            wrong = decayed(value)(one.vector.algorithm)
+            span = wrong.step(one.vector.problem, one.vector.before(0), one.vector.samples[0]).y
+            span = span - right
+            square = float(np.sum(span * span))
+            value *= float(np.sum((got - right) * span)) / square if square > 0 else 0.0
+            if not 0 < value < 1:
+                break
+        else:
+            if float(np.max(norms(got - right - span))) < 1e-6 * float(np.max(norms(got - right))):
+                found.append(value)
     return [(decayed(value),) for value in _shared(found)]
+
+
+def _lower_lengths(single: Sequence[Observation]) -> list[Choices]:
+    """‖z − y_{t+1}‖/α, where one step was taken: the threshold, wherever it is longer."""
+    found = []
+    for one, got in _showing(single, "y"):
+        before, a = one.vector.before(0), one.vector.algorithm
+        if getattr(a, "period", None) is None and not hasattr(a, "offset"):
+            z = before.y
+            if hasattr(a, "lower_momentum"):
+                z = z + a.lower_momentum * (z - before.y_previous)
+            found.append(float(norms(z - got)) / a.lower_step_size)
+    return [(clipped_lower(c, g),) for c in _shared(found) for g in (0.0, CLIP_GUARD)]
+
+
+def _showing(single: Sequence[Observation], name: str) -> Iterator[tuple[Observation, np.ndarray]]:
+    """Those in which the quantity ``name`` departs, and what it is there."""
+    for one in single:
+        if any(departs(found) and found.quantity == name for found in departures(one)):
+            yield one, np.asarray(one.states[0][name])
 
 
 def _defaults(single: Sequence[Observation]) -> list[Choices]:
