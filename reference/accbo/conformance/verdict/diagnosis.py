@@ -10,6 +10,7 @@ quantity is wrong although its inputs are right (``locate``).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo.conformance.methods import Method
-from accbo.conformance.mistakes.changes import innermost, part, scoped
+from accbo.conformance.mistakes.changes import innermost, on_problem, part, scoped
 from accbo.conformance.mistakes.mistake import EVERYWHERE, Fault, Scope
 from accbo.conformance.mistakes.momentum import RECURSIVE
 from accbo.conformance.running.observation import (
@@ -31,11 +32,13 @@ from accbo.conformance.running.observation import (
     growth,
     ratio,
 )
-from accbo.conformance.vectors.replay import HELD, replaying, tolerances
+from accbo.conformance.vectors.replay import HELD, iterations, replaying, tolerances
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
 from accbo.conformance.verdict.fitted import both_sides_seen, with_fitted_ways
 from accbo.conformance.verdict.locate import CLOSE, offending
 from accbo.conformance.verdict.rules import by_elimination, single_precision
+from accbo.conformance.verdict.when import SOMETIMES, when
+from accbo.problems.wrapped import DERIVATIVES, Altered
 
 EXPLAINED = 1e-3  # of the departure may be left unexplained
 LONGEST = 8  # iterations of a trajectory that are replayed
@@ -60,6 +63,7 @@ class Candidate(NamedTuple):
     moves: tuple[Move, ...]
     convention: str = ""
     change: Convention = lambda algorithm: algorithm
+    sometimes: bool = False  # or not, as the program likes
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,12 +73,13 @@ class Candidate(NamedTuple):
     def algorithms(self, algorithm: Any) -> list[Any]:
         """What is replayed; of several, a hidden draw chooses one at every iteration."""
         made = [self.change(algorithm)]
+        right = made if self.sometimes else []
         for fault, way, scope in self.moves:
             ways = fault.variants(innermost(made[0]))
             if way >= len(ways):
                 raise IndexError(f"{fault.name} has no way number {way} here")
             made = [scoped(choice, scope)(one) for one in made for choice in ways[way]]
-        return made
+        return [*made, *right]
 
     def without(self, index: int) -> Candidate:
         """The others of its mistakes."""
@@ -141,11 +146,11 @@ def diagnose(method: Method, observations: Sequence[Observation]) -> Diagnosis:
     tried = Tried()
     for size, label, cases, conventions in _attempts(method, usable, wrong):
         search = Search(method, cases, tried)
-        found = search.named(size, conventions)
+        found = search.sometimes() if label == SOMETIMES else search.named(size, conventions)
         if found is None and size == 1:
             found = _by_rule(method, cases, search.failing)
         if found:
-            return Diagnosis(None, found._replace(where=label), where, remark)
+            return Diagnosis(None, found._replace(where=found.where or label), where, remark)
     return Diagnosis(None, None, where, remark)
 
 
@@ -169,6 +174,8 @@ def _attempts(
         yield size, "", usable, {"": _same, **method.others}
         for label, cases in _blamed(usable, wrong):
             yield size, label, cases, {"": _same}
+        if size == 1:
+            yield size, SOMETIMES, usable, {"": _same}
     inside = list(itertools.filterfalse(at_the_edge, usable))
     if len(inside) < len(usable) and any(map(fails, inside)):
         for size in (1, 2):
@@ -182,7 +189,7 @@ class Tried:
         self.explained: dict[tuple[Candidate, Observation, bool], bool] = {}
         self.evidence: dict[tuple[Candidate, Observation], bool] = {}
         self.effects: dict[tuple[Move, Observation], Effect] = {}
-        self.read: dict[tuple[Move, Observation], frozenset[str]] = {}
+        self.read: dict[tuple[tuple[Move, ...], Observation], dict[str, set[str]]] = {}
 
 
 class Search:
@@ -216,21 +223,65 @@ class Search:
         for name, change in conventions.items():
             if name and size > 1:
                 continue
-            found: dict[tuple[str, ...], Candidate] = {}
-            for candidate in self._fitting(size, name, change):
-                names = tuple(sorted(candidate.names, key=self.order.index))
-                if names not in found and both_sides_seen(names, self.starts + self.steps):
-                    found[names] = candidate
+            found = self._named(self._fitting(size, name, change), name)
             if found:
-                best = next(iter(found.values()))
-                counted = self._counted(best)
-                return Named(
-                    tuple(found),
-                    name,
-                    max((_error(best, one) for one in counted), default=0.0),
-                    sum(len(one.states) for one in counted),
-                )
+                return found
         return None
+
+    def sometimes(self) -> Named | None:
+        """A mistake that is made in some iterations or replicates, the others being right."""
+        if len(self.failing) < FEWEST:
+            return None
+        fitting = list(self._fitting_sometimes())
+        found = self._named(iter(fitting))
+        return found and found._replace(where=self._when(fitting[0]))
+
+    def _when(self, candidate: Candidate) -> str:
+        """In which iterations it is made, of those where it would show."""
+        seen: list[tuple[int, bool]] = []
+        for one in self.steps:
+            chosen: list[int] = []
+            replay = _replayed(candidate, one, chosen=chosen)
+            for t in iterations(one.vector, one.mode)[: len(one.states)]:
+                before = len(chosen)
+                next(replay)
+                seen += [(t, which == 0) for which in chosen[before:]]
+        return when(seen)
+
+    def _named(self, candidates: Iterator[Candidate], convention: str = "") -> Named | None:
+        """What is said of those that fit."""
+        found: dict[tuple[str, ...], Candidate] = {}
+        for candidate in candidates:
+            names = tuple(sorted(candidate.names, key=self.order.index))
+            if names not in found and both_sides_seen(names, self.starts + self.steps):
+                found[names] = candidate
+        if not found:
+            return None
+        best = next(iter(found.values()))
+        counted = self._counted(best)
+        return Named(
+            tuple(found),
+            convention,
+            max((_error(best, one) for one in counted), default=0.0),
+            sum(len(one.states) for one in counted),
+        )
+
+    def _fitting_sometimes(self) -> Iterator[Candidate]:
+        """Those that a program makes at will and that need no memory, which would be unknown."""
+        wrong = [one for one in self.steps if fails(one)]
+        single = [one for one in wrong if one.mode == "step" and not one.vector.replicates]
+        for moves in self._moves(1):
+            if _remembers(moves[0], self.typical) or not self._explains(Candidate(moves), single):
+                continue
+            for scope in self._scopes(moves[0]):
+                candidate = Candidate((moves[0]._replace(scope=scope),), sometimes=True)
+                if (
+                    self._explains(candidate, wrong)
+                    and self._explains(candidate, self.steps + self.starts)
+                    and self._needed(candidate)
+                ):
+                    yield candidate
+                    break
 
     def _fitting(self, size: int, name: str, change: Convention) -> Iterator[Candidate]:
         for moves in self._moves(size):
@@ -324,20 +375,22 @@ class Search:
         return Effect(np.array(changed, bool), np.array(right, bool), np.array(fit, bool))
 
     def _made_of_others(self, move: Move, one: Observation) -> frozenset[str]:
-        """What ``move`` makes of another quantity of the same iteration, and the right step not.
+        """What ``move`` makes of something else in an iteration, and the right step does not.
 
-        Another mistake may change what it is made of.
+        That is another quantity, or a derivative; another mistake may change it.
         """
+        mine, right = self._read((move,), one), self._read((), one)
+        return frozenset(name for of, names in mine.items() for name in names - right[of])
+
+    def _read(self, moves: tuple[Move, ...], one: Observation) -> dict[str, set[str]]:
+        """What is made of each quantity and of each derivative in a step with these mistakes."""
         known = self.tried.read
-        if (move, one) not in known:
+        if (moves, one) not in known:
             parts = innermost(one.vector.algorithm).parts._fields
-            disturbed = [_disturbing(name) for name in parts if name in one.vector.fields]
-            known[move, one] = frozenset(
-                name
-                for change in disturbed
-                for name in _depending((move,), change, one) - _depending((), change, one)
-            )
-        return known[move, one]
+            disturbed = {name: _larger(name) for name in parts if name in one.vector.fields}
+            disturbed |= {f"derivative {name}": _derivative_larger(name) for name in DERIVATIVES}
+            known[moves, one] = _depending(moves, disturbed, one)
+        return known[moves, one]
 
     def _made(self, move: Move, one: Observation) -> tuple[list[Any], bool]:
         """States that ``move`` alone may make, and whether it makes the first of them.
@@ -435,19 +488,31 @@ class Search:
         return _chosen_freely(candidate, counted)
 
 
-def _disturbing(name: str) -> Convention:
+def _larger(name: str) -> Convention:
     """The change of an algorithm that makes a quantity larger by 1."""
     return part(**{name: lambda right: lambda *given: right(*given) + 1.0})
 
 
-def _depending(moves: tuple[Move, ...], change: Convention, one: Observation) -> set[str]:
-    """What ``change`` changes in a step with these mistakes."""
-    try:
+def _derivative_larger(name: str) -> Convention:
+    """The change of an algorithm that makes a derivative larger by 1."""
+    return on_problem(lambda a, problem: Altered(problem, (name,), lambda value, s: value + 1.0))
+
+
+def _depending(
+    moves: tuple[Move, ...], changes: Mapping[str, Convention], one: Observation
+) -> dict[str, set[str]]:
+    """What each of ``changes`` changes in a step with these mistakes."""
+    found: dict[str, set[str]] = {of: set() for of in changes}
+    with contextlib.suppress(ValueError, IndexError, ArithmeticError, KeyError):  # does not apply
         before = next(_replayed(Candidate(moves), one))
-        after = next(_replayed(Candidate(moves, "disturbed", change), one))
-    except (ValueError, IndexError, ArithmeticError, KeyError):  # does not apply here
-        return set()
-    return {n for n in before if not np.array_equal(before[n], after[n], equal_nan=True)}
+        for of, change in changes.items():
+            after = next(_replayed(Candidate(moves, of, change), one))
+            found[of] = {
+                name
+                for name in before
+                if not np.array_equal(before[name], after[name], equal_nan=True)
+            }
+    return found
 
 
 def _unmoved(candidate: Candidate, observation: Observation) -> bool:

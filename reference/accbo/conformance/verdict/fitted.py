@@ -11,7 +11,7 @@ import numpy as np
 
 from accbo.conformance.mistakes.changes import constants
 from accbo.conformance.mistakes.derivatives import GUARD as CLIP_GUARD
-from accbo.conformance.mistakes.derivatives import clipped_h, decayed
+from accbo.conformance.mistakes.derivatives import clipped_h, decays, lower_clips
 from accbo.conformance.mistakes.mistake import Change, Choices, Fault
 from accbo.conformance.mistakes.numerics import or_default
 from accbo.conformance.mistakes.projections import ball, box, clamped_m, projected_x, projected_y
@@ -39,7 +39,8 @@ def with_fitted_ways(
         ("x projected", lambda: _projections(single, "x", lambda onto: [projected_x(onto)])),
         ("momentum clamped", lambda: _clamps(single)),
         ("hypergradient clipped", lambda: _clipped(single)),
-        ("weight decay on y", lambda: _decays(single)),
+        ("lower gradient clipped", lambda: _strengths(single, lower_clips, THRESHOLDS, LOWER)),
+        ("weight decay on y", lambda: _strengths(single, decays, DECAYS, LOWER)),
         ("default that overrides 0", lambda: _defaults(single)),
     )
     for name, ways in searches:
@@ -139,21 +140,77 @@ def _clipped(single: Sequence[Observation]) -> list[Choices]:
     return [(clipped_h(c, guard),) for c in _shared(lengths) for guard in (0.0, CLIP_GUARD)]
 
 
-def _decays(single: Sequence[Observation]) -> list[Choices]:
-    """λ from y = z − α (∇_y G + λ z), where one step was taken."""
-    found = []
-    for one in single:
-        after, before, a = one.states[0].get("y"), one.vector.before(0), one.vector.algorithm
-        if after is None or getattr(a, "period", None) is not None:
-            continue
-        z = before.y
-        if hasattr(a, "lower_momentum"):
-            z = z + a.lower_momentum * (z - before.y_previous)
-        pull = (one.vector.expected[0]["y"] - after) / a.lower_step_size
-        along = float(np.sum(pull * z) / max(float(np.sum(z * z)), 1e-300))
-        if along > 0 and float(norms(pull - along * z)) < 1e-6 * float(norms(pull)):
-            found.append(along)
-    return [(decayed(value),) for value in _shared(found)]
+# --- numbers that a mistake is the stronger by ----------------------------------------------------
+
+LOWER = ("lower_momentum", "lower_estimate", "y")  # what the lower level makes first
+DECAYS = tuple(10.0**k for k in range(-9, 3))  # from no effect to a large one
+THRESHOLDS = tuple(10.0**-k for k in range(-6, 7))
+HALVINGS = 34  # of an interval between two of them: ten digits
+SOLVED = 2  # cases that agree are enough
+ALL_OF_IT = 1e-6  # of what departs may be left: the number is to explain every entry of it
+
+
+def _strengths(
+    single: Sequence[Observation],
+    ways: Callable[[Any, float], Sequence[Change]],
+    grid: Sequence[float],
+    names: Sequence[str],
+) -> list[Choices]:
+    """The number, of each way, at which it makes what is shown of the first of ``names``."""
+    plain = [one for one in single if one.vector.dtype == "float64" and _departing(one, names)]
+    if not plain:
+        return []
+    typical = plain[0].vector.algorithm
+    found: list[Choices] = []
+    for way in range(len(ways(typical, 1.0))):
+        numbers = []
+        for one in plain[:SOLVED]:
+            number = _solved(one, ways, way, grid, _departing(one, names))
+            if not number:
+                break
+            numbers.append(number)
+        found += [(ways(typical, c)[way],) for c in _shared(numbers)]
+    return found
+
+
+def _departing(one: Observation, names: Sequence[str]) -> str:
+    wrong = {found.quantity for found in departures(one) if departs(found)}
+    return next((name for name in names if name in wrong), "")
+
+
+@np.errstate(all="ignore")
+def _solved(
+    one: Observation,
+    ways: Callable[[Any, float], Sequence[Change]],
+    way: int,
+    grid: Sequence[float],
+    name: str,
+) -> float:
+    """The number with which the mistake makes what is shown, or 0 where none does.
+
+    Along the way from the right value to it, between the first two numbers of ``grid`` of which
+    the first does too little, by halving.
+    """
+    vector, got = one.vector, np.asarray(one.states[0][name])
+    departed = got - vector.expected[0][name]
+
+    def left(number: float) -> Any:
+        algorithm = ways(vector.algorithm, number)[way](vector.algorithm)
+        after = algorithm.step(vector.problem, vector.before(0), vector.samples[0])
+        return getattr(after, name) - got
+
+    def too_much(number: float) -> bool:
+        return bool(np.sum(left(number) * departed) > 0)
+
+    reached = next((index for index, c in enumerate(grid) if too_much(c)), 0)
+    if reached == 0:
+        return 0.0
+    less, more = grid[reached - 1], grid[reached]
+    for _ in range(HALVINGS):
+        middle = math.sqrt(less * more)
+        less, more = (less, middle) if too_much(middle) else (middle, more)
+    explains = float(norms(left(more))) <= ALL_OF_IT * float(norms(departed))
+    return more if explains else 0.0
 
 
 def _defaults(single: Sequence[Observation]) -> list[Choices]:
