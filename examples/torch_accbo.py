@@ -33,11 +33,9 @@ class AccBO:
 
     def first_momentum(self, first, y):
         parts = {name: part for name, part in first._asdict().items() if name != "lower"}
-        total, count = 0, len(list(rows(first.upper)))
-        for i in range(count):
-            one = {name: {k: v[i] for k, v in part.items()} for name, part in parts.items()}
-            total = total + self.hypergradient(self.x, y, first._replace(**one))
-        return total / count
+        count = len(list(rows(first.upper)))
+        of = [{n: {k: v[i] for k, v in p.items()} for n, p in parts.items()} for i in range(count)]
+        return sum(self.hypergradient(self.x, y, first._replace(**one)) for one in of) / count
 
     def step(self, sample):
         if self.options.order == "simultaneous":
@@ -71,23 +69,25 @@ class AccBO:
         loss = self.upper_loss(x, y, sample.upper)
         grad_x, grad_y = torch.autograd.grad(loss, (x, y), materialize_grads=True)
         inverse = self.inverse_hessian(x, y, grad_y, sample)
-        (slope,) = torch.autograd.grad(self.lower_loss(x, y, sample.cross), y, create_graph=True)
-        (cross,) = torch.autograd.grad(slope, x, inverse, materialize_grads=True)
-        return grad_x - cross
+        return grad_x - self.curvature(x, y, inverse, sample.cross, x)
 
     def inverse_hessian(self, x, y, v, sample):
         terms = factors(self.options, sample)
         if self.options.neumann_sampling == "randomised":
-            drawn = terms[int(sample.power["power"])]
-            return self.options.neumann_terms * self.product(x, y, v, drawn)
-        return sum(self.product(x, y, v, batches) for batches in terms)
+            return len(terms) * self.powers(x, y, v, terms[int(sample.power["power"])])[-1]
+        if self.options.neumann_sampling == "chained":  # a term goes on from the one before
+            return sum(self.powers(x, y, v, terms[-1]))
+        return sum(self.powers(x, y, v, batches)[-1] for batches in terms)
 
-    def product(self, x, y, v, batches):
+    def powers(self, x, y, v, batches):
+        made, scale = [v / self.options.neumann_scale], self.options.neumann_scale
         for batch in batches:
-            (slope,) = torch.autograd.grad(self.lower_loss(x, y, batch), y, create_graph=True)
-            (curved,) = torch.autograd.grad(slope, y, v)
-            v = v - curved / self.options.neumann_scale
-        return v / self.options.neumann_scale
+            made.append(made[-1] - self.curvature(x, y, made[-1], batch, y) / scale)
+        return made
+
+    def curvature(self, x, y, v, batch, of):
+        (slope,) = torch.autograd.grad(self.lower_loss(x, y, batch), y, create_graph=True)
+        return torch.autograd.grad(slope @ v, of, materialize_grads=True)[0]
 
     def upper_step(self):
         self.x_old = self.x

@@ -38,7 +38,7 @@ class OneTerm(AccBO):
 
     def inverse_hessian(self, x, y, v, sample):
         terms = factors(self.options, sample)
-        return self.product(x, y, v, terms[max(1, int(sample.power["power"]))])
+        return self.powers(x, y, v, terms[max(1, int(sample.power["power"]))])[-1]
 
 
 class Aliased(AccBO):

@@ -1,8 +1,9 @@
 """Schedules by a stranger for ``python -m theory_checks --check rate --schedule FILE:NAME``.
 
-``VERDICTS`` says of each the words with which ``rate`` rejects it at the smallest ε, or None where
-it passes: because it is ε⁻³ on the plateau, or, for ``free_start``, because the window is too
-short. ``tests/test_strange_schedules.py`` holds them to it.
+``VERDICTS`` says of each the words with which ``rate`` rejects it at the smallest ε, or the row
+that it fails, or None where it passes: because it is ε⁻³ on the plateau, or, for ``free_start``,
+because the window is too short. ``REFUSED`` cannot be run, and its sentence says why.
+``tests/test_strange_schedules.py`` holds them to it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from accbo import schedules
+from accbo import AccBO, schedules
 from accbo.conformance.faults import FAULTS
 from accbo.problem import Constants
 from accbo.schedules import Schedule
+from accbo.upper import gradient_step
 
 Array = Any
 UPPER, OWN = "its momentum, β, η or upper step", "its own method, not taken apart"
 AVERAGE, NONE = "moving average, not recursive", "no momentum, β = 0"
+BELOW, PRODUCTS = "R3 exponent of calls(ε), ∇_yG", "R3 exponent of calls(ε), ∇²_yyG v"
 VERDICTS: dict[str, str | None] = {}
+REFUSED: dict[str, str] = {}
 
 
 def schedule(verdict: str | None) -> Callable[[Any], Any]:
@@ -30,6 +34,16 @@ def schedule(verdict: str | None) -> Callable[[Any], Any]:
 
     def note(function: Any) -> Any:
         VERDICTS[function.__name__] = verdict
+        return function
+
+    return note
+
+
+def refused(sentence: str) -> Callable[[Any], Any]:
+    """Note why the decorated schedule cannot be run."""
+
+    def note(function: Any) -> Any:
+        REFUSED[function.__name__] = sentence
         return function
 
     return note
@@ -100,6 +114,60 @@ def one_first_sample(constants: Constants, steps: int) -> Schedule[Any]:
 def free_start(constants: Constants, steps: int) -> Schedule[Any]:
     """As many samples in m_0 as there are iterations, then next to none."""
     return dataclasses.replace(_standard(constants, steps, momentum=1 - 1e-9), first=steps)
+
+
+@schedule("R1 μ, ε = 2^−2")
+def the_same_whatever_epsilon(constants: Constants, steps: int) -> Schedule[Any]:
+    found = schedules.accbo(constants, epsilon=1 / 32)
+    return dataclasses.replace(found, steps=steps, warm_start=0, first=1)
+
+
+@schedule(None)
+def longer_by_a_logarithm(constants: Constants, steps: int) -> Schedule[Any]:
+    epsilon = steps ** (-1 / 3)
+    return _standard(constants, steps, upper_step_size=epsilon**2 * math.log(1 / epsilon) / 4)
+
+
+@schedule(NONE)
+def plain_steps_for_this_plateau(constants: Constants, steps: int) -> Schedule[Any]:
+    """SGD above with the ε²/3 that suits it best here; its n is ε⁻⁴."""
+    epsilon = 4 * steps ** (-1 / 3)
+    found = _standard(constants, steps, momentum=0.0, upper_step_size=epsilon**2 / 3)
+    parts = found.algorithm.parts._replace(x=gradient_step)
+    return dataclasses.replace(found, algorithm=dataclasses.replace(found.algorithm, parts=parts))
+
+
+@schedule("R3 exponent of calls(ε), ∇_xF")
+def ttsa(constants: Constants, steps: int) -> Schedule[Any]:
+    return schedules.ttsa(constants, steps=steps)
+
+
+# What makes few iterations out of many calls.
+
+
+@schedule(PRODUCTS)
+def terms_like_1_over_epsilon(constants: Constants, steps: int) -> Schedule[Any]:
+    return _standard(constants, steps, neumann_terms=math.ceil(0.5 * steps ** (1 / 3)))
+
+
+@schedule(BELOW)
+def ever_more_steps_below(constants: Constants, steps: int) -> Schedule[Any]:
+    """Option II with a refresh in every iteration, of 1/ε plain steps."""
+    many = math.ceil(0.5 * steps ** (1 / 3))
+    plain = {"lower_momentum": 0.0, "averaging": 1.0}
+    return _standard(constants, steps, period=1, lower_steps=many, **plain)
+
+
+@schedule(BELOW)
+def no_noise_below(constants: Constants, steps: int) -> Schedule[Any]:
+    return dataclasses.replace(schedules.accbo(constants, steps=steps), lower_scale=0.0)
+
+
+@schedule(BELOW)
+def less_noise_below(constants: Constants, steps: int) -> Schedule[Any]:
+    """A variance of ε³, where ε is granted."""
+    found = schedules.accbo(constants, steps=steps)
+    return dataclasses.replace(found, lower_scale=found.epsilon**1.5)
 
 
 # --- rules --------------------------------------------------------------------------------------
@@ -175,6 +243,29 @@ def clipped(constants: Constants, steps: int) -> Schedule[Any]:
     return _parts(constants, steps, x=step)
 
 
+@schedule(None)
+def softened(constants: Constants, steps: int) -> Schedule[Any]:
+    """η/√(‖m‖² + ε²) in the place of η/‖m‖."""
+    epsilon = steps ** (-1 / 3)
+
+    def step(x: Array, m: Array, size: float) -> Array:
+        return x - size * m / np.sqrt(np.sum(m * m, axis=-1, keepdims=True) + epsilon**2)
+
+    return _parts(constants, steps, x=step)
+
+
+@schedule(None)
+def corrected_by_lot(constants: Constants, steps: int) -> Schedule[Any]:
+    """The correction where the sample's gradient points one way, which is about as often as not."""
+
+    def rule(h: Any, new: Any, old: Any, m: Array, decay: float) -> Array:
+        here, there = h(*new), h(*old)
+        corrected = here + decay * (m - there)
+        return np.where(here[..., :1] < 0, corrected, (1 - decay) * here + decay * m)
+
+    return _parts(constants, steps, momentum=rule)
+
+
 # --- methods ------------------------------------------------------------------------------------
 
 
@@ -238,3 +329,145 @@ class TwoBack:
 def two_points_back(constants: Constants, steps: int) -> Schedule[Any]:
     found = schedules.accbo(constants, steps=steps)
     return dataclasses.replace(found, algorithm=TwoBack(found.algorithm))
+
+
+class Later:
+    """AccBO, but another one from iteration ``after`` on."""
+
+    def __init__(self, algorithm: Any, other: Any, after: int) -> None:
+        self._algorithm, self._other, self._after = algorithm, other, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._algorithm, name)
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        late = state.iteration >= self._after
+        return (self._other if late else self._algorithm).step(problem, state, sample)
+
+
+def _later(constants: Constants, steps: int, after: int, change: Any) -> Schedule[Any]:
+    found = schedules.accbo(constants, steps=steps)
+    return dataclasses.replace(
+        found, algorithm=Later(found.algorithm, change(found.algorithm), after)
+    )
+
+
+def _memories(steps: int, count: int) -> int:
+    return math.ceil(count * steps ** (2 / 3))
+
+
+@schedule(OWN)
+def average_after_a_warm_up(constants: Constants, steps: int) -> Schedule[Any]:
+    return _later(constants, steps, _memories(steps, 3), FAULTS["no correction"].apply)
+
+
+@schedule(OWN)
+def no_momentum_after_a_warm_up(constants: Constants, steps: int) -> Schedule[Any]:
+    def change(algorithm: Any) -> Any:
+        return dataclasses.replace(algorithm, momentum=0.0)
+
+    return _later(constants, steps, _memories(steps, 3), change)
+
+
+@schedule(OWN)
+def wrong_sign_from_an_eighth_on(constants: Constants, steps: int) -> Schedule[Any]:
+    def change(algorithm: Any) -> Any:
+        return wrong_sign(constants, steps).algorithm
+
+    return _later(constants, steps, steps // 8, change)
+
+
+class HeavyBall:
+    """AccBO, whose x goes on by nine tenths of its last step."""
+
+    def __init__(self, algorithm: Any) -> None:
+        self._algorithm = algorithm
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._algorithm, name)
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        after = self._algorithm.step(problem, state, sample)
+        return after._replace(x=after.x + 0.9 * (state.x - state.x_previous))
+
+
+@schedule(OWN)
+def heavy_ball_above(constants: Constants, steps: int) -> Schedule[Any]:
+    found = schedules.accbo(constants, steps=steps)
+    return dataclasses.replace(found, algorithm=HeavyBall(found.algorithm))
+
+
+class Shrinking:
+    """AccBO with 1 − β = η = (t + 8)^−⅔, which knows no T."""
+
+    def __init__(self, algorithm: Any) -> None:
+        self._algorithm = algorithm
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._algorithm, name)
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        size = (state.iteration + 8) ** (-2 / 3)
+        now = dataclasses.replace(self._algorithm, momentum=1 - size, upper_step_size=size)
+        return now.step(problem, state, sample)
+
+
+@schedule(None)
+def shrinking(constants: Constants, steps: int) -> Schedule[Any]:
+    found = schedules.accbo(constants, steps=steps)
+    return dataclasses.replace(found, algorithm=Shrinking(found.algorithm), first=1)
+
+
+class Short(AccBO):
+    """AccBO, of whose m only nine tenths are handed on: a part by inheritance."""
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        after = super().step(problem, state, sample)
+        return after._replace(momentum=0.9 * after.momentum)
+
+
+@schedule(OWN)
+def nine_tenths_of_m(constants: Constants, steps: int) -> Schedule[Any]:
+    found = schedules.accbo(constants, steps=steps)
+    fields = {
+        field.name: getattr(found.algorithm, field.name)
+        for field in dataclasses.fields(found.algorithm)
+    }
+    return dataclasses.replace(found, algorithm=Short(**fields))
+
+
+# --- what is no oracle call ---------------------------------------------------------------------
+
+
+class Peeking:
+    """AccBO, whose step reads ``more`` of the problem first."""
+
+    def __init__(self, algorithm: Any, more: Any) -> None:
+        self._algorithm, self._more = algorithm, more
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._algorithm, name)
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        self._more(problem, state)
+        return self._algorithm.step(problem, state, sample)
+
+
+def _peeking(constants: Constants, steps: int, more: Any) -> Schedule[Any]:
+    found = schedules.accbo(constants, steps=steps)
+    return dataclasses.replace(found, algorithm=Peeking(found.algorithm, more))
+
+
+@refused("an oracle alone, which has no 'hypergradient'")
+def reads_the_hypergradient(constants: Constants, steps: int) -> Schedule[Any]:
+    return _peeking(constants, steps, lambda p, state: p.hypergradient(state.x))
+
+
+@refused("an oracle alone, which has no 'solution'")
+def reads_the_solution(constants: Constants, steps: int) -> Schedule[Any]:
+    return _peeking(constants, steps, lambda p, state: p.solution(state.x))
+
+
+@refused("a derivative without a sample is an expectation")
+def forgets_the_sample(constants: Constants, steps: int) -> Schedule[Any]:
+    return _peeking(constants, steps, lambda p, state: p.grad_y_upper(state.x, state.y))

@@ -22,9 +22,9 @@ from theory_checks.sweep import run_checks
 def levels(exponents: dict[str, float], settings: Settings) -> dict[Any, Any]:
     """Outcomes of which every curve is a power law; rows not named have their prediction's."""
     found = {}
-    spread = 1 + 0.05 * np.cos(np.arange(noise_floor.GROUP))
+    spread = 1 + 0.05 * np.cos(np.arange(noise_floor.REPLICATES))
     for piece in noise_floor.pieces(settings):
-        name, power, _ = piece.key
+        name, power = piece.key
         variant = noise_floor.VARIANTS[name]
         exponent = exponents.get(name, variant.predicted)
         level = 8.0 if name == noise_floor.STALE else 1.0
@@ -61,10 +61,10 @@ def test_accbo_under_skewed_noise(fault: str | None) -> None:
     settings = Settings(fault=fault, window=(7, 10), seed=1)
     name = "AccBO, skewed"
     outcomes = {
-        (name, power, 0): measure(settings, Piece(noise_floor.NAME, (name, power, 0), 1.0))[0]
+        (name, power): measure(settings, Piece(noise_floor.NAME, (name, power), 1.0))[0]
         for power in (7, 10)
     }
-    samples = [outcomes[name, power, 0]["mean"] for power in (7, 10)]
+    samples = [outcomes[name, power]["mean"] for power in (7, 10)]
     measured, error = noise_floor.slope([2.0**7, 2.0**10], samples)
     row = noise_floor.at_most("", noise_floor.BETWEEN, measured, error, noise_floor.EVEN)
     assert row.passed == (fault is None)

@@ -14,6 +14,8 @@ from theory_checks import crossover
 from theory_checks import oracle_calls as check
 from theory_checks.crossover import Cost, Method
 from theory_checks.harness import Settings, judge, measure
+from theory_checks.oracle_ablation import ABLATION, judge_ablation, paired_ratio
+from theory_checks.oracle_counts import judge_counts
 
 # as the quick profile with shorter runs: its bands and its errors hold for these too
 SHORT = {
@@ -57,6 +59,7 @@ def test_holds_and_shows_it(right: dict[tuple[Any, ...], Any]) -> None:
     assert max(len(finding.quantity) for finding in verdict.findings) <= 51
     assert len({finding.quantity for finding in verdict.findings}) == len(verdict.findings)
     assert len(verdict.panels) == 3
+    assert verdict.panels[-1].ticks == list(ABLATION)  # the longest runs are no variant
     for panel in verdict.panels:
         for curve in panel.curves:
             assert np.all(np.isfinite(curve.y)), (panel.title, curve.label)
@@ -64,7 +67,7 @@ def test_holds_and_shows_it(right: dict[tuple[Any, ...], Any]) -> None:
 
 @pytest.mark.parametrize("fault", BY_COUNTS)
 def test_counts_kill(fault: str) -> None:
-    findings = check.judge_counts(outcomes(Settings(fault=fault), "counts"))
+    findings = judge_counts(outcomes(Settings(fault=fault), "counts")["counts",]["counted"])
     assert not all(finding.passed for finding in findings)
 
 
@@ -80,7 +83,8 @@ def test_the_crossover_kills(right: dict[tuple[Any, ...], Any]) -> None:
 @pytest.mark.parametrize("fault", BY_LEVEL)
 def test_ablation_kills(fault: str) -> None:
     settings = Settings(fault=fault)
-    assert not all(f.passed for f in check.judge_ablation(outcomes(settings, "ablation")))
+    levels = check._ablated(outcomes(settings, "ablation"))
+    assert not all(f.passed for f in judge_ablation(levels))
 
 
 @pytest.mark.parametrize("fault", BY_LONGEST)
@@ -241,8 +245,8 @@ def test_fits_are_shown_and_not_judged(right: dict[tuple[Any, ...], Any]) -> Non
 
 def test_a_pair_s_ratio_by_hand() -> None:
     values, base = np.array([2.0, 4.0, 9.0]), np.array([1.0, 2.0, 3.0])
-    ratio, error = check.paired_ratio(values, base)
+    ratio, error = paired_ratio(values, base)
     assert ratio == 2.5
     differences = (values - 2.5 * base) / 2
     assert error == pytest.approx(np.std(differences, ddof=1) / math.sqrt(3))
-    assert check.paired_ratio(3 * base, base)[1] == pytest.approx(0, abs=1e-15)
+    assert paired_ratio(3 * base, base)[1] == pytest.approx(0, abs=1e-15)

@@ -10,6 +10,7 @@ import pytest
 
 from accbo import Tape
 from accbo._arrays import map_arrays
+from tests.outside_faults import Stranger, rows
 from theory_checks import own_path
 from theory_checks.harness import DIVERGED, Settings, measure
 from theory_checks.own_path import dense, instances
@@ -61,7 +62,7 @@ def test_holds():
     assert len(verdict.panels) == 2
     for row, most in (("m − recursion", 0.1), ("(y, ŷ) − step", 0.1), ("x − step", 0.25)):
         shares = [f.used for f in verdict.findings if f.quantity.startswith(row)]
-        assert len(shares) == 12
+        assert len(shares) == 12 + len(instances.SIZES) + len(instances.SAMPLINGS)
         assert max(shares) < most  # the allowance is not what lets them pass
 
 
@@ -99,6 +100,82 @@ def test_a_mean_of_first_samples_is_m_0():
     assert recursion(problem, algorithm, path, values).ratio > 1e6
 
 
+# --- faults that act in one place alone --------------------------------------------------------
+
+
+class InOneReplicate(Stranger):
+    """A moving average in the sixth replicate."""
+
+    def recursed(self, p, new, old, m, sample, t):
+        right = super().recursed(p, new, old, m, sample, t)
+        beta = self.beta(t)
+        wrong = (1 - beta) * self.h(p, *new, sample, t) + beta * m
+        sixth = np.arange(len(m))[:, None] == 5
+        return np.where(sixth, wrong, right)
+
+
+class OnOneVariable(InOneReplicate):
+    """A moving average where there is one variable."""
+
+    def recursed(self, p, new, old, m, sample, t):
+        if m.shape[-1] > 1:
+            return Stranger.recursed(self, p, new, old, m, sample, t)
+        beta = self.beta(t)
+        return (1 - beta) * self.h(p, *new, sample, t) + beta * m
+
+
+class OnManyVariables(Stranger):
+    """The ninth variable does not move."""
+
+    def moved(self, x, m, t):
+        return np.where(np.arange(x.shape[-1]) < 8, super().moved(x, m, t), x)
+
+
+class OneNoiseForBoth(Stranger):
+    """Where x and y are equally long ∇_yF meets the noise of ∇_xF in every 50th iteration."""
+
+    def taken(self, sample, t):
+        x, y = sample.upper["additive_x"], sample.upper["additive_y"]
+        if t % 50 or x.shape != y.shape:
+            return sample
+        return sample._replace(upper={**sample.upper, "additive_y": x})
+
+
+class LastOfTheFirst(Stranger):
+    """m_0 is that of its last sample, not of the randomised series."""
+
+    def first_momentum(self, p, x, y, first):
+        if self.algorithm.neumann_sampling == "randomised":
+            return super().first_momentum(p, x, y, first)
+        last = {name: rows(getattr(first, name))[-1] for name in ("upper", "cross", "hessian")}
+        return self.h(p, x, y, first._replace(**last, lower={}), 0)
+
+
+class OddTerms(Stranger):
+    """One term too few where Q is odd and above 5."""
+
+    def terms(self, t):
+        terms = self.algorithm.neumann_terms
+        return terms - (terms > 5 and terms % 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "key"),
+    [
+        (InOneReplicate, ("sampler", "chained")),
+        (OnOneVariable, ("size", "one variable")),
+        (OnManyVariables, ("size", "nine variables")),
+        (OneNoiseForBoth, ("size", "nine variables")),
+        (LastOfTheFirst, path("simultaneous", "I", "chained")),
+        (OddTerms, ("bias",)),
+    ],
+)
+def test_a_fault_in_one_place_is_seen(fault, key, monkeypatch):
+    monkeypatch.setattr(Settings, "apply_fault", lambda self, algorithm: fault(algorithm))
+    outcome, _ = measure(Settings(), PIECES[key])
+    assert not all(finding.passed for finding in own_path.judge_piece(key, outcome))
+
+
 @pytest.mark.parametrize("key", [key for key in PIECES if key[0] in ("decay", "bias")], ids=str)
 def test_another_library_is_judged_alike(key):
     outcome, _ = measure(Settings(backend="strict"), PIECES[key])
@@ -108,10 +185,10 @@ def test_another_library_is_judged_alike(key):
 # --- dense derivatives, beside the problems' own ---------------------------------------------
 
 
-@pytest.mark.parametrize("name", instances.problems())
+@pytest.mark.parametrize("name", instances.every_problem())
 def test_dense_derivatives_are_those_of_the_problem(name):
     """Two programs of one formula; that of the check shares no line with the package."""
-    problem = instances.problems()[name]
+    problem = instances.every_problem()[name]
     where = instances.Combination("simultaneous", "I", "chained", name, 8)
     algorithm = instances.algorithm(problem, where)
     x, y = starting_points(problem, 3, 1)

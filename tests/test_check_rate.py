@@ -13,7 +13,7 @@ import pytest
 from accbo import schedules
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.running.target import TargetError
-from theory_checks import rate, rate_runs
+from theory_checks import rate, rate_own, rate_rows, rate_runs
 from theory_checks import rate_reasons as reasons
 from theory_checks.harness import Settings, measure
 from theory_checks.own import own_problem, own_schedule
@@ -76,6 +76,20 @@ def negative(constants, steps):
 def fixed():
     return quadratic((1.0, 1.3), 3, coupling=0.5, noise_upper=UpperNoise(0.2, 0.1, 0.2, 0.1))
 
+class Negative:
+    def __init__(self, problem):
+        self.problem = problem
+
+    def __getattr__(self, name):
+        return getattr(self.problem, name)
+
+    @property
+    def constants(self):
+        return replace(self.problem.constants, mu=-1.0)
+
+def concave():
+    return Negative(fixed())
+
 def family(epsilon):
     return plateau(epsilon, noise_lower=LowerNoise(1.25, law="two_point"))
 """
@@ -98,7 +112,7 @@ def at(settings: Settings, power: float = 2) -> tuple[bool, bool]:
     outcome = piece(settings, rate.ACCBO, power)
     if "diverged" in outcome:
         return False, False
-    reached = rate._reach_row("", outcome).passed
+    reached = rate_rows.reach_row("", outcome).passed
     return reached, bool(np.min(outcome["entry"]) >= rate._edge(2.0**-power) * (1 - 1e-9))
 
 
@@ -114,7 +128,7 @@ def test_reaches_and_not_before_the_bound(seed: int) -> None:
 def test_reaches_in_other_conventions_with_room(name: str) -> None:
     """Not in the other order or option by luck: a fresh seed fails with less than 1e-6."""
     (power,) = rate.ARMS[name].quick
-    row = rate._reach_row("", piece(Settings(seed=1), name, power))
+    row = rate_rows.reach_row("", piece(Settings(seed=1), name, power))
     assert row.passed
     assert row.false_alarm < 1e-6
 
@@ -256,7 +270,7 @@ def test_a_rise_that_is_never_reached_is_refused() -> None:
 
 
 def verdict_of(monkeypatch: pytest.MonkeyPatch, powers: tuple[float, ...], **given: Any) -> Any:
-    monkeypatch.setattr(rate, "OWN_POWERS", {"quick": powers})
+    monkeypatch.setattr(rate_own, "POWERS", {"quick": powers})
     (verdict,) = run_checks([rate], Settings(**given), panels=True)
     return verdict
 
@@ -275,7 +289,7 @@ def verdict_of(monkeypatch: pytest.MonkeyPatch, powers: tuple[float, ...], **giv
 def test_a_schedule_fails_for_the_reason_that_is_named(
     own: str, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate, "OWN_LOWER", 4.0)  # so that its variance tells at the larger ε too
+    monkeypatch.setattr(rate_own, "LOWER", 4.0)  # so that its variance tells at the larger ε too
     verdict = verdict_of(monkeypatch, (1.5, 2.0), schedule=f"{own}:{name}")
     failed = [finding.quantity for finding in verdict.findings if not finding.passed]
     assert f"R1 μ, ε = 2^−2: {reason}" in failed
@@ -300,8 +314,62 @@ def test_batches_count_one_by_one(own: str) -> None:
         batches = own_schedule(f"{own}:batches", problem.constants, steps)
         right = own_schedule(f"{own}:same", problem.constants, steps)
         x = rate_runs.plateau_starts(epsilon, 2, 0)
-        found.append([reasons.samples_an_iteration(s, problem, x, steps) for s in (right, batches)])
+        found.append([spent(s, problem, x, steps)["∇_xF"] for s in (right, batches)])
     assert found == [[2, 4], [2, 16]]
+
+
+def spent(schedule: Any, problem: Any, x: Any, steps: int) -> dict[str, float]:
+    values = reasons.spent_an_iteration(schedule, problem, x, steps, problem.epsilon)
+    return dict(zip(reasons.KINDS, values.tolist(), strict=True))
+
+
+class OnceCheap:
+    """AccBO that draws a batch above and takes one of its samples, in the first step at least."""
+
+    def __init__(self, algorithm: Any, size: int) -> None:
+        self._algorithm, self._size = algorithm, size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._algorithm, name)
+
+    def draw(self, problem: Any, refresh: bool = True) -> Any:
+        layout = self._algorithm.draw(problem, refresh)
+        upper = {k: d._replace(leading=(self._size,)) for k, d in layout.upper.items()}
+        return layout._replace(upper=upper)
+
+    def step(self, problem: Any, state: Any, sample: Any) -> Any:
+        one = {name: leaf[0] for name, leaf in sample.upper.items()}
+        return self._algorithm.step(problem, state, sample._replace(upper=one))
+
+
+def test_what_is_drawn_counts_whatever_becomes_of_it() -> None:
+    problem, x = rate_runs.instance(0.25), rate_runs.plateau_starts(0.25, 2, 0)
+    right = rate_runs.fixed_schedule(problem)
+    batch = dataclasses.replace(right, algorithm=OnceCheap(right.algorithm, 16))
+    one, many = (spent(each, problem, x, 100) for each in (right, batch))
+    assert one["∇_xF"] == many["∇_xF"] == 2
+    assert (one["numbers drawn"], many["numbers drawn"]) == (6, 6 + 15 * 4)
+
+
+def test_a_variance_below_epsilon_is_a_batch_that_buys_it() -> None:
+    problem, x = rate_runs.instance(0.25), rate_runs.plateau_starts(0.25, 2, 0)
+    right = rate_runs.fixed_schedule(problem)
+    found = [
+        spent(dataclasses.replace(right, lower_scale=scale), problem, x, 100)["∇_yG"]
+        for scale in (1.0, 0.5, 0.25, 0.0)
+    ]
+    assert found == [1, 1, 4, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("kind", "growth", "passed"),
+    [("∇_xF", 0.0, True), ("∇_yG", -0.4, True), ("∇_yG", -1.0, False), ("∇_yG", -math.inf, False)],
+)
+def test_the_dearest_kind_is_judged(kind: str, growth: float, passed: bool) -> None:
+    growths = {"∇_xF": 0.0, "∇_yF": 0.0, kind: growth}
+    row, felt, _ = rate_own._rates(-3.0, 0.01, growths)
+    assert (row.quantity, row.passed) == (f"R3 exponent of calls(ε), {kind}", passed)
+    assert felt.passed
 
 
 def test_another_name_for_epsilon_changes_nothing(
@@ -352,6 +420,11 @@ def test_a_factory_that_wants_a_number(own: str) -> None:
     assert own_problem(f"{own}:fixed", 0.25).d_x == 3
     with pytest.raises(TargetError, match="callable without arguments here"):
         own_problem(f"{own}:family")
+
+
+def test_constants_that_no_schedule_follows_from_are_refused(own: str) -> None:
+    with pytest.raises(TargetError, match="concave: its constants must have 0 < mu <= curvature"):
+        own_problem(f"{own}:concave")
 
 
 def test_which_momentum_reads_the_old_point() -> None:

@@ -19,6 +19,7 @@ from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.replay import expected, iterations
 from accbo.conformance.vectors.vector import Vector, fields_of, load
+from accbo.conformance.verdict import diagnosis as diagnosis_module
 from accbo.conformance.verdict.diagnosis import FEWEST, at_the_edge
 from accbo.conformance.verdict.judge import judge
 from accbo.conformance.verdict.report import CONVENTION, FAIL, OTHER, PASS, SKIP
@@ -319,6 +320,37 @@ def test_what_is_in_no_catalogue_is_located_and_not_named(field: str, change: An
     assert found.exit_code == 1
     assert found.names == ()
     assert found.offending == (field,)
+
+
+def test_what_is_wrong_in_the_start_alone_does_not_ask_for_every_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pairs of mistakes that cannot have made iteration 0 are not replayed: there are 10⁴."""
+
+    def begin(problem: Any, algorithm: Any, x: Any, y: Any, samples: Any) -> Any:
+        state = algorithm.init(problem, x, y, samples)
+        return state._replace(y_average=1.01 * state.y_average)
+
+    def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
+        return algorithm.step(problem, state, sample)
+
+    replays: list[Any] = []
+    replayed = diagnosis_module._replayed
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        replays.append(arguments[0])
+        return replayed(*arguments, **options)
+
+    monkeypatch.setattr(diagnosis_module, "_replayed", counted)
+    runner = Runner(from_function(step, start=begin), "numpy")
+    chosen = ("trajectory-nonquadratic", "nonquadratic-s", "quadratic-s")
+    vectors = [v for v in select(fast=True) if v.id.startswith(chosen)]
+    found = judge([one for v in vectors for one in runner.observe(v)], implementation="mine")
+    assert (found.names, found.offending) == ((), ("y_average",))
+    assert len(replays) < MOST_REPLAYS
+
+
+MOST_REPLAYS = 12_000  # one pair after the other it was 139,890
 
 
 # --- arrangements that are the same mathematics ------------------------------------------------

@@ -24,8 +24,9 @@ from accbo.conformance.running.observation import Observation, departs, departur
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.running.results import observations, read_results
 from accbo.conformance.vectors.build import FOLDER, _differing
+from accbo.conformance.vectors.conditions import run
 from accbo.conformance.vectors.files import read_vectors
-from accbo.conformance.vectors.generate import exact, make, run
+from accbo.conformance.vectors.generate import exact, make
 from accbo.conformance.vectors.lint import lint
 from accbo.conformance.vectors.reading import VectorError
 from accbo.conformance.vectors.sets import groups_of

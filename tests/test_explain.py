@@ -14,7 +14,7 @@ from accbo.conformance.methods import METHODS
 from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.vector import load
-from accbo.conformance.verdict.explain import explain
+from accbo.conformance.verdict.explain import BESIDE, NOT_HERE, explain
 from accbo.conformance.verdict.intermediates import intermediates, line_of
 
 
@@ -117,6 +117,68 @@ def test_the_first_that_is_off_is_marked(method: str, name: str, line: str) -> N
     assert label.startswith(f"{name} ")
     assert lines[mark + 1].startswith("  right: ")
     assert line in lines[mark + 1]
+
+
+def labels(text: str) -> list[str]:
+    """The quantities of a table, in order."""
+    return [line.split("  ")[0] for line in text.split("\n")[4:] if line[:1].strip()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_usual_table_is_short_and_has_the_state(method: str) -> None:
+    """Inner loops by their first and last turn, a series by its sum; the whole if asked for."""
+    runner, vector = Runner(from_function(step, algorithm=method), "numpy"), usual(method)
+    text, _ = explain(runner, vector, 1)
+    assert len(text.split("\n")) <= 50
+    named = labels(text)
+    assert set(vector.fields) <= set(named)
+    assert not any("power q" in name or "up to q" in name for name in named)
+    whole, _ = explain(runner, vector, 1, verbose=True)
+    given = vector.problem, vector.algorithm, vector.before(0), vector.samples[0]
+    every = list(intermediates(*given))
+    assert [name for name in labels(whole) if name in every] == every
+    assert f"of {len(every)} quantities; --verbose" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["power q = 2 at the old point (2)", "y (2)", "norm of the direction"]
+)
+def test_what_is_off_inside_of_a_loop_is_shown_with_what_is_beside_it(name: str) -> None:
+    vector = usual("VRBO")
+    made = from_function(step, parts=wrong(name), algorithm="VRBO")
+    text, _ = explain(Runner(made, "numpy"), vector, 1)
+    given = vector.problem, vector.algorithm, vector.before(0), vector.samples[0]
+    every = list(intermediates(*given))
+    place = every.index(name)
+    named = labels(text)
+    assert set(every[max(0, place - BESIDE) : place + BESIDE + 1]) <= set(named)
+    assert named.index(name) < named.index("^ the first of what you show that is off")
+    value = intermediates(*given)[name].value
+    assert all(f"{entry:.17g}" in text for entry in np.ravel(value))  # with all its digits
+    assert len(text.split("\n")) <= 60
+
+
+def test_the_iteration_is_the_first_that_departs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "mine.py"
+    target.write_text(
+        "from accbo.conformance import from_function\n"
+        "def late(p, a, s, sample):\n"
+        "    after = a.step(p, s, sample)\n"
+        "    return after if s.iteration < 3 else after._replace(y=2 * after.y)\n"
+        "late = from_function(late)\n"
+        "right = from_function(lambda p, a, s, sample: a.step(p, s, sample))\n"
+    )
+    assert cli.main(["explain", f"{target}:late"]) == 0
+    said = capsys.readouterr().out
+    assert "iteration 3: AccBO" in said
+    assert "y is off" not in said
+    assert cli.main(["explain", f"{target}:right", "--verbose"]) == 0
+    said = capsys.readouterr().out
+    assert "iteration 1: AccBO" in said
+    assert NOT_HERE in said
+    assert "power q = 1 at the new point" in said
 
 
 def test_names_that_are_none_are_told() -> None:

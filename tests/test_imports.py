@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reference" / "accbo"
 # from the bottom up: a file imports files of lower rows and, without a circle, of its own
 ROWS = {
-    "what needs nothing": "_arrays _ahead _late _law _printable _limits _blame _foreign _exit "
-    "_columns _extras _options _pieces* _figures* parameters rounding namespaces optax checkpoint",
+    "what needs nothing": "_arrays _ahead _late _law _printable _utf8 _limits _blame _foreign "
+    "_exit _columns _extras _options _pieces* _figures* parameters rounding namespaces optax "
+    "checkpoint",
     "a problem": "problem data data_commands",
     "parts of a step": "sampling lower hypergradient momentum saga spider upper",
     "what wraps a problem": "counting divergence run_checkpoint",

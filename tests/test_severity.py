@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from accbo.cli import main
-from accbo.conformance import as_tests
+from accbo.conformance import as_tests, rows
 from accbo.conformance.as_tests import AsTests
 from accbo.conformance.ci import annotated, badge
 from accbo.conformance.running.observe import Runner
@@ -297,6 +297,94 @@ def test_another_legitimate_convention_comes_with_its_line() -> None:
     assert found.exit_code == 0
     assert found.verdict == "conforms under another convention: order = simultaneous"
     assert '    conventions = {"order": ["simultaneous"]}' in found.text().splitlines()
+
+
+class FirstAlone(Hand):
+    """m_0 from the first sample, whatever is given."""
+
+    def first(self, first: Any) -> Any:
+        one = {
+            name: {key: leaf[:1] for key, leaf in part.items()}
+            for name, part in first._asdict().items()
+            if name != "lower"
+        }
+        return super().first(first._replace(**one))
+
+
+class Chained(Hand):
+    """The chained series, of the first samples of whatever is given."""
+
+    def series(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        total = power = v
+        for zeta in list(rows(sample.hessian))[: self.a.neumann_terms - 1]:
+            power = power - self.hvp(x, y, power, zeta) / self.a.neumann_scale
+            total = total + power
+        return total / self.a.neumann_scale
+
+
+@pytest.mark.parametrize(
+    ("made", "claim", "said", "line"),
+    [
+        (
+            Simultaneous,
+            {"order": "sequential", "option": "I"},
+            "order = sequential, and the program does order = simultaneous",
+            '{"order": ["simultaneous"], "option": ["I"]}',
+        ),
+        (
+            Simultaneous,
+            {"order": ("simultaneous", "sequential")},
+            "order = simultaneous and sequential, and the program does order = simultaneous",
+            '{"order": ["simultaneous"]}',
+        ),
+        (
+            FirstAlone,
+            {"first": "mean"},
+            "first = mean, and the program does first = one",
+            '{"first": ["one"]}',
+        ),
+        (
+            Chained,
+            {"neumann_sampling": "independent"},
+            "neumann_sampling = independent, and the program does neumann_sampling = chained",
+            '{"neumann_sampling": ["chained"]}',
+        ),
+    ],
+)
+def test_a_legitimate_convention_that_is_not_the_declared_one_is_red(
+    made: Any, claim: Any, said: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = type(made.__name__, (made,), {"conventions": claim})
+    some = (*SOME, "trajectory-quadratic")
+    monkeypatch.setattr(as_tests, "select", lambda *_: tuple(cases(some, fast=True)))
+    tested = AsTests(claims, fast=True)
+    found, verdict = tested.report(), tested.verdict()
+    wanted = f"You declare {said} in every case."
+    assert (found.exit_code, found.verdict, verdict.status) == (1, "departs", FAIL)
+    assert wanted in verdict.message.partition("\n")[0]
+    assert wanted in found.text()
+    assert f"    conventions = {line}" in found.text().splitlines()
+    document = json.loads(found.json())
+    assert document["suggestion"].startswith(wanted)
+    assert document["exit_code"] == 1
+    assert wanted in annotated(document).partition("\n")[0]
+    failure = ElementTree.fromstring(found.junit()).findall("testcase")[-1].find("failure")
+    assert failure is not None
+    assert wanted in failure.get("message", "")
+    claims.conventions = json.loads(line)
+    assert judged(claims, conventions=claims.conventions).exit_code == 0  # what it does is right
+
+
+def test_a_mistake_under_a_legitimate_convention_that_is_not_declared_is_named_beside_it() -> None:
+    class Wrong(Simultaneous):
+        conventions = {"order": "sequential"}  # noqa: RUF012
+
+        def hvp(self, x: Any, y: Any, v: Any, zeta: Any) -> Any:
+            return 0 * v
+
+    found = judged(Wrong, conventions={"order": ["sequential"]})
+    assert found.names == (("Hessian ignored",),)
+    assert "and the program does order = simultaneous" in found.text()
 
 
 @pytest.mark.parametrize("made", [Hand, Clips, Single])

@@ -150,6 +150,13 @@ def test_could_not_run_exits_2(arguments, message, capsys):
     assert re.search(message, capsys.readouterr().err)
 
 
+def test_a_fault_that_makes_no_algorithm_exits_2(tmp_path: Path, capsys):
+    (tmp_path / "mine.py").write_text("def nothing(algorithm):\n    return None\n")
+    target = f"{tmp_path / 'mine.py'}:nothing"
+    assert command.main(["--check", "own_path", "--jobs", "1", "--fault", target]) == 2
+    assert "nothing returned a NoneType, which is no algorithm" in capsys.readouterr().err
+
+
 def test_interrupt_exits_130(monkeypatch, capsys):
     monkeypatch.setattr(command, "run_cases", lambda *_: press_ctrl_c())
     assert command.main(["--check", "rate"]) == 130

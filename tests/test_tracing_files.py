@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from accbo.cli import main
 from accbo.tracing import Recorder, TraceError, verify
 from accbo.tracing.reader import read
+from accbo.tracing.report import text
 from benchmarks.trace_cases import right, write, wrong
 from property_tests.fuzzing import STRANGE, changed_bytes, changed_value, places
 
@@ -59,6 +60,12 @@ def sentence(path: Path) -> str:
     return text
 
 
+def test_a_mark_before_the_first_line_changes_nothing(trace: Path, tmp_path: Path) -> None:
+    marked = tmp_path / "marked.jsonl"
+    marked.write_text(trace.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert text(verify(marked), "mine") == text(verify(trace), "mine")
+
+
 # --- what is no trace -----------------------------------------------------------------------------
 
 
@@ -69,7 +76,9 @@ def sentence(path: Path) -> str:
         (b'{"format": "accbo-trace"', "has no header"),
         (b"[1, 2]\n", "line 1: it is a JSON list, an object belongs here"),
         (b'{"name": "foreign"}\n', 'line 1: it is no trace: its header has "format"'),
-        (b"\xff\xfe\n", "line 1: it is no JSON"),
+        (b"\xff\xff\n", "line 1: it is no JSON"),
+        (b"\xff\xfe\n", "line 1: this is UTF-16; a trace is UTF-8"),
+        ('{"format": "accbo-trace"}\n'.encode("utf-16-be"), "this is UTF-16; a trace is UTF-8"),
         (b'{"format": "accbo-trace", "version": 9}\n', "version 9 of the format is not known"),
         (b'{"format": "accbo-trace", "version": 1}\n', "the header's dtype is missing"),
         (b"[" * 100_000 + b"\n", "line 1: it is"),

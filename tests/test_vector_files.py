@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from accbo.conformance.vectors.files import read_vectors
 from accbo.conformance.vectors.lint import lint
 from accbo.conformance.vectors.reading import LARGEST_FILE, VectorError
 from accbo.conformance.vectors.records import SCHEMAS, schema
+from accbo.conformance.vectors.replay import replaying
 from accbo.conformance.vectors.vector import SET, Vector, fields_of, folder_of, load, set_files
 
 FIELDS = fields_of("AccBO")
@@ -240,6 +242,26 @@ def test_bytes_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b'{"format": "\xff"}')
     assert "byte 12: this is not UTF-8; save the file as UTF-8" in message(read_vectors, path)
 
+    path.write_bytes(b'\xef\xbb\xbf{"format": "\xff"}')
+    assert "byte 15: this is not UTF-8" in message(read_vectors, path)
+
+
+def test_a_byte_order_mark_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    for text, read in ((json.dumps(RIGHT), read_results), (json.dumps(KNOWN), read_vectors)):
+        path.write_text(text, encoding="utf-8-sig")
+        marked = read(path)
+        path.write_text(text, encoding="utf-8")
+        assert repr(marked) == repr(read(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_another_encoding_is_named(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(json.dumps(KNOWN).encode(encoding))
+    said = f"this is {encoding.upper()[:6]}; save the file as UTF-8"
+    assert said in message(read_results, path)
+
 
 def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
@@ -332,6 +354,37 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     assert why[NEUMANN] == ""
     assert why[START] == "no result"
     assert why["known-answer/option-ii-idle"] == "convention not covered"
+
+
+def test_a_verdict_says_what_has_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(written(tmp_path, only(NEUMANN, RIGHT["results"][NEUMANN])))
+    assert cli.main(["vectors", "verify", path]) == 0
+    others = len(load()) - 1
+    assert f"conforms in what is shown, {others} cases have no result" in capsys.readouterr().out
+    assert cli.main(["vectors", "verify", path, "--strict"]) == 2
+    assert "not all was judged" in capsys.readouterr().out
+
+
+def test_a_verdict_says_that_no_start_was_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = {v.id: len(v.expected) for v in load()}
+    shown = {
+        name: states[1:] if whole[name] > 1 else states for name, states in RIGHT["results"].items()
+    }
+    path = str(written(tmp_path, RIGHT | {"results": shown}))
+    assert cli.main(["vectors", "verify", path]) == 0
+    assert "1 check: start: not covered" in capsys.readouterr().out
+    assert cli.main(["vectors", "verify", str(written(tmp_path, RIGHT))]) == 0
+    assert "start: not covered" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["order", "neumann_sampling", "option", "first"])
+def test_a_convention_has_a_choice(tmp_path: Path, name: str) -> None:
+    with pytest.raises(VectorError, match=name):
+        judged(written(tmp_path, RIGHT | {"conventions": {name: []}}))
 
 
 # --- schemas and the linter ------------------------------------------------------------------
@@ -480,6 +533,30 @@ def test_wrong_results_depart(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert NEUMANN in done.stdout
     assert json.loads(report.read_text(encoding="utf-8"))
+
+
+def test_results_that_declare_what_they_do_not_do_depart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [v for v in load(fast=True) if v.id.startswith(("quadratic-s", "nonquadratic-s"))]
+    simultaneous = [
+        dataclasses.replace(v, algorithm=dataclasses.replace(v.algorithm, order="simultaneous"))
+        for v in chosen
+        if v.kind == "step"
+    ]
+    states = {v.id: next(replaying([v.algorithm], v, "step")) for v in simultaneous}
+    results = {
+        name: [{field: array.tolist() for field, array in state.items()}]
+        for name, state in states.items()
+    }
+    document = {**RIGHT, "results": results}
+    assert cli.main(["vectors", "verify", str(written(tmp_path, document))]) == 0
+    assert "conforms under another convention: order = simultaneous" in capsys.readouterr().out
+    document["conventions"] = {"order": ["sequential"]}
+    assert cli.main(["vectors", "verify", str(written(tmp_path, document))]) == 1
+    said = capsys.readouterr().out
+    assert "You declare order = sequential, and the program does order = simultaneous" in said
+    assert '    "conventions": {"order": ["simultaneous"]}\n' in said
 
 
 def test_the_page_names_every_field() -> None:

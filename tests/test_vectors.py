@@ -17,8 +17,9 @@ from accbo import cli
 from accbo._arrays import to_host
 from accbo.conformance.faults import FAULTS
 from accbo.conformance.vectors.build import FOLDER, _differing, documents, make_unit, text, units
+from accbo.conformance.vectors.conditions import run
 from accbo.conformance.vectors.files import read_vectors
-from accbo.conformance.vectors.generate import exact, make, run
+from accbo.conformance.vectors.generate import exact, make
 from accbo.conformance.vectors.groups import groups
 from accbo.conformance.vectors.known import known_answers
 from accbo.conformance.vectors.vector import SET, Vector, encode, fields_of, load, read, set_files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib
 import io
@@ -25,6 +26,7 @@ from accbo.conformance.faults import FAULTS
 from accbo.conformance.running.target import load_target, source_of, space_of
 
 from .noise import own_law
+from .own import own_fault
 from .panels import Panel
 from .statistics import Finding, diverged
 
@@ -75,7 +77,7 @@ class Settings:
 
 def fault_named(name: str) -> Callable[[AccBO], Any]:
     """The fault of that name, or the user's own ``module:function``."""
-    return load_target(name) if ":" in name else FAULTS[name].apply
+    return functools.partial(own_fault, name) if ":" in name else FAULTS[name].apply
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,10 @@ from .own import own_problem, own_schedule
 from .panels import Curve, Panel
 from .starts import directions, stationary_point
 from .statistics import (
-    LEVEL,
     Finding,
     at_least,
     at_most,
+    half_width,
     relative_error,
     shown,
     slope,
@@ -93,8 +93,7 @@ STALE_POWER = {"quick": 10, "full": 13}
 DIMENSION = 4
 SKEW = 0.1
 RIPPLE = 0.4  # of f in x, with which Φ is not convex
-REPLICATES = {"quick": 256, "full": 512}
-GROUP = 256
+REPLICATES = 256
 RECORDS = 512  # states looked at in a run
 BETWEEN, ARMS_BETWEEN = -0.28, -0.3  # exponents
 EVEN = 0.5  # level of their intervals: they lie many errors on their side
@@ -187,24 +186,23 @@ def variants(settings: Settings) -> dict[str, Variant]:
 
 
 def pieces(settings: Settings) -> list[Piece]:
-    """Every variant at every T, in groups of replicates; costs are about seconds.
+    """Every variant at every T; costs are about seconds.
 
     What a user put in is called here once, so that it is refused at once.
     """
     keys = [
-        (name, power, group)
+        (name, power)
         for name, variant in variants(settings).items()
         for power in _powers(settings, variant)
-        for group in range(REPLICATES[settings.profile] // GROUP)
     ]
-    for name, power in dict.fromkeys(key[:2] for key in keys):
+    for name, power in keys:
         _schedule(variants(settings)[name], settings, 2**power)
     return [Piece(NAME, key, 2.0 ** key[1] / 4096) for key in keys]
 
 
 def measure(settings: Settings, piece: Piece) -> Outcome:
-    """The statistic of every replicate of one group."""
-    name, power, group = piece.key
+    """The statistic of every replicate."""
+    name, power = piece.key
     variant, steps = variants(settings)[name], 2**power
     host = problem_of(variant, settings)
     schedule = _schedule(variant, settings, steps)
@@ -215,7 +213,7 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
         algorithm = settings.apply_fault(algorithm)
     here = like(settings.backend)
     problem = move(host, here)
-    start = stationary_point(host) + 0.3 * directions(GROUP, host.d_x, settings.seed * 1024 + group)
+    start = stationary_point(host) + 0.3 * directions(REPLICATES, host.d_x, settings.seed * 1024)
     x = asarray(start, here)
     result = run(
         algorithm,
@@ -226,7 +224,6 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
         noise=Tape(
             (settings.seed * 16 + NUMBERS.get(name, 0)) * 64 + power,
             lower_scale=1.0 if variant.constant_variance else schedule.lower_scale,
-            first_replicate=group * GROUP,
         ),
         warm_start=schedule.warm_start,
         first=schedule.first,
@@ -306,14 +303,14 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
         if variant.predicted is None:
             continue
         for window in _windows(settings, variant):
-            samples = [_gather(outcomes, name, power) for power in window]
+            samples = [outcomes[name, power]["mean"] for power in window]
             measured, error = slope([2.0**power for power in window], samples)
             label = f"{name}, 2^{window[0]}…2^{window[-1]}"
             if variant.falls is not None:
                 decide = at_most if variant.falls else at_least
                 bound = BETWEEN if variant.coupling < 1 else ARMS_BETWEEN
                 found.append(decide(f"exponent, {label}", bound, measured, error, EVEN))
-            half = float(normal.isf((1 - LEVEL) / 2)) * error
+            half = half_width() * error
             ends = (measured - half, measured + half)
             beside.append(shown(f"theory, {label}", measured, ends, variant.predicted))
     if STALE in variants(settings):
@@ -322,7 +319,7 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
             ("level, stale sample / AccBO, skewed noise 1", STALLED, STALE, BESIDE),
         ):
             power = _powers(settings, VARIANTS[above])[-1]
-            ratio, error = _ratio(_gather(outcomes, above, power), _gather(outcomes, below, power))
+            ratio, error = _ratio(outcomes[above, power]["mean"], outcomes[below, power]["mean"])
             found.append(at_least(quantity, bound, ratio, error))
     return found + beside
 
@@ -340,7 +337,7 @@ def power(settings: Settings, findings: Sequence[Finding]) -> float:
     for finding in findings:
         if finding.quantity.startswith("exponent, AccBO") and finding.interval is not None:
             half = finding.interval[1] - finding.measured
-            error = half / float(normal.isf((1 - EVEN) / 2))
+            error = half / half_width(EVEN)
             found.append(float(normal.sf((BETWEEN + 1 / 4 - half) / error)))
     return min(found)
 
@@ -386,7 +383,7 @@ def _named(settings: Settings, quantity: str, coupling: float) -> list[str]:
 def _curves(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome], name: str) -> list[Curve]:
     """Measured means with 99 % intervals, and the predicted slope through their middle."""
     powers = np.array(_powers(settings, variants(settings)[name]))
-    samples = [_gather(outcomes, name, power) for power in powers]
+    samples = [outcomes[name, power]["mean"] for power in powers]
     means = np.array([np.mean(sample) for sample in samples])
     half = means * 2.58 * np.array([relative_error(sample) for sample in samples])
     sizes, predicted = 2.0**powers, variants(settings)[name].predicted
@@ -420,8 +417,3 @@ CAPTIONS = {
         "carries little of Φ."
     ),
 }
-
-
-def _gather(outcomes: dict[tuple[Any, ...], Outcome], name: str, power: int) -> np.ndarray:
-    keys = sorted(key for key in outcomes if key[:2] == (name, power))
-    return np.concatenate([outcomes[key]["mean"] for key in keys])

@@ -39,28 +39,27 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm as normal
 
-from accbo import SLIP, AccBO, Calls, Tape, count_calls, move, run, schedules
+from accbo import Tape, move, run
 from accbo._arrays import asarray, norm, to_host
-from accbo.conformance.faults import FAULTS
-from accbo.problems import LowerNoise, Quadratic, UpperNoise, quadratic
-from accbo.sampling import random_matrix
+from accbo.problems import Quadratic
 from accbo.schedules import Schedule
-from accbo.upper import gradient_step
 
 from . import crossover
 from .backends import like
 from .crossover import Cost, Method
 from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
-from .panels import Curve, Panel
-from .statistics import (
-    Finding,
-    at_least,
-    exact,
-    relative_error,
-    shown,
+from .oracle_ablation import ABLATION, WORSE, judge_ablation, one_choice
+from .oracle_counts import COUNTED, SAMPLINGS, calls_of_runs, counts, judge_counts
+from .oracle_instances import (
+    DIMENSION,
+    ablation_problem,
+    crossing_problem,
+    schedule_of,
+    starting_points,
 )
+from .panels import Curve, Panel
+from .statistics import Finding, at_least, half_width, relative_error, shown
 
 NAME = "oracle_calls"
 CLAIM = "AccBO takes 2Q + 5 calls an iteration, SLIP 5: cheaper below ε*, by about ε*/ε"
@@ -93,10 +92,6 @@ KILLS = (
 DESIGNATED = "different sample"
 VARIATIONS = ()
 
-LEVEL = 0.99
-_Z = float(normal.isf((1 - LEVEL) / 2))
-SPECTRUM = (1.0, 2.0, 3.0, 4.0)
-DIMENSION = len(SPECTRUM)
 RECORDS = 1024  # states looked at in a run
 GROUP = 512
 
@@ -112,46 +107,8 @@ LADDERS = {
     },
 }
 EXPONENTS = {"AccBO": -1 / 3, "SLIP": -1 / 4}
-COUNTED = {"AccBO": range(5, 19), "SLIP": range(6, 23)}  # log2 T at which calls are counted
-SAMPLINGS = ("chained", "independent")
-
 ABLATION_POWER = 10
 ABLATION_REPLICATES = {"quick": 64, "full": 512}
-
-
-# --- the variants of the ablation -----------------------------------------------------------
-
-
-def _plain(algorithm: AccBO) -> AccBO:
-    return dataclasses.replace(algorithm, parts=algorithm.parts._replace(x=gradient_step))
-
-
-def _long_step(algorithm: AccBO) -> AccBO:
-    """SGD at ½√(α/μ); μ is the least eigenvalue."""
-    step = 0.5 * math.sqrt(algorithm.lower_step_size / SPECTRUM[0])
-    return dataclasses.replace(algorithm, lower_momentum=0.0, lower_step_size=step)
-
-
-def _linear_system(algorithm: AccBO) -> SLIP:
-    return SLIP(
-        lower_step_size=algorithm.lower_step_size,
-        linear_step_size=algorithm.lower_step_size,
-        momentum=algorithm.momentum,
-        upper_step_size=algorithm.upper_step_size,
-    )
-
-
-ABLATION: dict[str, Callable[[AccBO], Any]] = {
-    "moving average": FAULTS["no correction"].apply,
-    "moving average, linear system": _linear_system,
-    "SGD below, equal α": lambda a: dataclasses.replace(a, lower_momentum=0.0),
-    "SGD below, ½√(α/μ)": _long_step,
-    "independent series": lambda a: dataclasses.replace(a, neumann_sampling="independent"),
-    "randomised series": lambda a: dataclasses.replace(a, neumann_sampling="randomised"),
-    "no averaging": lambda a: dataclasses.replace(a, averaging=1.0),
-    "plain step": _plain,
-}
-WORSE = ("moving average", "moving average, linear system", "SGD below, equal α")
 
 
 # --- pieces ----------------------------------------------------------------------------------
@@ -193,9 +150,9 @@ def _rival(settings: Settings, piece: Piece) -> Outcome:
 def _measure(settings: Settings, piece: Piece) -> Outcome:
     kind, *rest = piece.key
     if kind == "counts":
-        return {"counted": np.array(_counts(settings))}
+        return {"counted": np.array(counts(settings))}
     if kind == "calls":
-        return _calls(settings)
+        return calls_of_runs(settings)
     if kind == "ablation":
         return _ablation(settings, piece, *rest)
     return _level(settings, piece, *rest)
@@ -204,7 +161,7 @@ def _measure(settings: Settings, piece: Piece) -> Outcome:
 def _level(settings: Settings, piece: Piece, method: str, power: int, group: int) -> Outcome:
     """The level of each replicate of one group."""
     problem = crossing_problem()
-    schedule = _schedule(method, problem, 2**power)
+    schedule = schedule_of(method, problem, 2**power)
     algorithm: Any = schedule.algorithm
     if method == "AccBO":
         algorithm = settings.apply_fault(algorithm)
@@ -218,7 +175,7 @@ def _level(settings: Settings, piece: Piece, method: str, power: int, group: int
 def _ablation(settings: Settings, piece: Piece, name: str) -> Outcome:
     """The level of each replicate, on the same noise for every variant."""
     problem = ablation_problem()
-    schedule = _schedule("AccBO", problem, 2**ABLATION_POWER)
+    schedule = schedule_of("AccBO", problem, 2**ABLATION_POWER)
     algorithm: Any = schedule.algorithm
     algorithm = settings.apply_fault(algorithm) if name == "AccBO" else ABLATION[name](algorithm)
     size = ABLATION_REPLICATES[settings.profile]
@@ -239,7 +196,7 @@ def _run(
     seed, first_replicate = noise
     here = like(settings.backend)
     problem = move(host, here)
-    x = _starts(host, replicates, seed * 64 + first_replicate // replicates)
+    x = starting_points(host, replicates, seed * 64 + first_replicate // replicates)
     result = run(
         algorithm,
         problem,
@@ -258,118 +215,6 @@ def _run(
     return np.mean(curve[result.iterations >= schedule.steps // 2], axis=0)
 
 
-# --- counts ----------------------------------------------------------------------------------
-
-TERMS, PERIOD, LOWER_STEPS, WARM_START, FIRST = 5, 4, 6, 7, 3
-
-
-def _accbo(settings: Settings, sampling: str = "chained", **more: Any) -> Any:
-    """An AccBO of ``TERMS`` terms; its step sizes do not matter to counts."""
-    return settings.apply_fault(
-        AccBO(
-            lower_step_size=0.1,
-            lower_momentum=0.5,
-            averaging=0.3,
-            momentum=0.9,
-            upper_step_size=0.01,
-            neumann_terms=TERMS,
-            neumann_scale=crossing_problem().constants.curvature,
-            neumann_sampling=sampling,
-            **more,
-        )
-    )
-
-
-def _count(algorithm: Any, steps: int, warm_start: int = 0, first: int = 1) -> Calls:
-    """Counted on the host: calls do not depend on the array library."""
-    problem, nothing = crossing_problem(), np.zeros(DIMENSION)
-    return count_calls(
-        algorithm, problem, nothing, nothing, steps=steps, warm_start=warm_start, first=first
-    )
-
-
-def _iteration(algorithm: Any, iterations: int = 1) -> np.ndarray:
-    """Calls of an iteration by kind, the mean of t = 1 … iterations."""
-    ends = [np.array(_count(algorithm, steps)) for steps in (1 + iterations, 1)]
-    return (ends[0] - ends[1]) / iterations
-
-
-def _start(algorithm: Any) -> tuple[int, int]:
-    """Calls that the warm start adds, and those of iteration 0 but for the lower step."""
-    warm, cold = (_count(algorithm, 1, T0, FIRST) for T0 in (WARM_START, 0))
-    return warm.total - cold.total, cold.total - cold.grad_y_lower
-
-
-def formulas() -> dict[str, float]:
-    """What SPEC 4.6 says, by quantity, in the order in which ``_counts`` measures."""
-    Q, S = TERMS, FIRST
-    return {
-        "calls of ∇_x F an iteration, chained": 2,
-        "calls of ∇_y F an iteration, chained": 2,
-        "calls of ∇_y G an iteration, chained": 1,
-        "calls of ∇²_yy G v an iteration, chained": 2 * (Q - 1),
-        "calls of ∇²_xy G v an iteration, chained": 2,
-        "values an iteration, chained": 0,
-        "calls an iteration, chained": 2 * Q + 5,
-        "calls an iteration, independent": Q * (Q - 1) + 7,
-        "calls an iteration, randomised (Q − 1 products)": 2 * Q + 5,
-        "calls an iteration, Option II": 2 * Q + 4 + LOWER_STEPS / PERIOD,
-        "lower calls between refreshes, Option II": 0,
-        "calls of the warm start, T0 = 7, AccBO": WARM_START,
-        "upper-level calls of t = 0, S = 3, AccBO": S * (Q + 2),
-        "calls an iteration, SLIP": 5,
-        "calls of the warm start, T0 = 7, SLIP": WARM_START,
-        "upper-level calls of t = 0, S = 3, SLIP": 2 * S + 2,
-    }
-
-
-def _counts(settings: Settings) -> list[float]:
-    """Every quantity of ``formulas``, counted."""
-    chained = _accbo(settings)
-    second = _accbo(settings, period=PERIOD, lower_steps=LOWER_STEPS)
-    slip = schedules.slip(crossing_problem().constants, steps=1024).algorithm
-    kinds = _iteration(chained)
-    return [
-        *kinds,
-        sum(kinds),
-        *(sum(_iteration(_accbo(settings, s))) for s in ("independent", "randomised")),
-        sum(_iteration(second, PERIOD)),
-        _count(second, PERIOD).grad_y_lower - _count(second, 1).grad_y_lower,
-        *_start(chained),
-        sum(_iteration(slip)),
-        *_start(slip),
-    ]
-
-
-def _calls(settings: Settings) -> Outcome:
-    """The calls of whole runs of every length in ``COUNTED``."""
-    found = {}
-    for sampling in SAMPLINGS:
-        runs = [_run_calls(settings, "AccBO", power, sampling) for power in COUNTED["AccBO"]]
-        found[sampling] = np.array([calls.total for calls, _ in runs])
-        if sampling == "chained":
-            found["paid"] = np.array([_paid(*each) for each in runs])
-    runs = [_run_calls(settings, "SLIP", power) for power in COUNTED["SLIP"]]
-    return {**found, "SLIP": np.array([calls.total for calls, _ in runs])}
-
-
-def _paid(calls: Calls, epsilon: float) -> int:
-    """Calls where a lower variance of O(ε) is that of a minibatch of 1/ε samples."""
-    return calls.total + calls.grad_y_lower * (math.ceil(1 / epsilon) - 1)
-
-
-def _run_calls(
-    settings: Settings, method: str, power: int, sampling: str = "chained"
-) -> tuple[Calls, float]:
-    """The calls of a whole run of 2^power iterations, and its ε."""
-    schedule = _schedule(method, crossing_problem(), 2**power, sampling)
-    algorithm: Any = schedule.algorithm
-    if method == "AccBO":
-        algorithm = settings.apply_fault(algorithm)
-    calls = _count(algorithm, schedule.steps, schedule.warm_start, schedule.first)
-    return calls, schedule.epsilon
-
-
 # --- verdict ---------------------------------------------------------------------------------
 
 
@@ -381,17 +226,11 @@ def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[
         for finding in judge_crossover(settings, outcomes, sampling)
     ]
     return [
-        *judge_counts(outcomes),
+        *judge_counts(outcomes[("counts",)]["counted"]),
         judge_cheaper(settings, outcomes),
         *crossovers,
-        *judge_ablation(outcomes),
+        *judge_ablation(_ablated(outcomes)),
     ]
-
-
-def judge_counts(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
-    """Calls against the formulas, as equalities."""
-    pairs = zip(formulas().items(), outcomes[("counts",)]["counted"], strict=True)
-    return [exact(quantity, value, float(counted), 0.0) for (quantity, value), counted in pairs]
 
 
 def judge_cheaper(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> Finding:
@@ -403,7 +242,7 @@ def judge_cheaper(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) 
     mine = [run for run in _runs(settings, outcomes, "AccBO") if run.calls <= slip.calls][-1]
     quantity = f"level, SLIP 2^{slip.power} / AccBO 2^{mine.power}, fewer calls"
     ratio = slip.level / mine.level
-    return at_least(quantity, 1.0, ratio, ratio * math.hypot(slip.error, mine.error), LEVEL)
+    return at_least(quantity, 1.0, ratio, ratio * math.hypot(slip.error, mine.error))
 
 
 class _Run(NamedTuple):
@@ -457,7 +296,7 @@ def _fitted(
 ) -> list[Finding]:
     values, errors = comparison(*pair), crossover.errors(comparison, *pair, deviations)
     with np.errstate(over="ignore"):  # a fault's laws may cross nowhere near
-        ends = np.exp([values - _Z * errors, values + _Z * errors]).T
+        ends = np.exp([values - half_width() * errors, values + half_width() * errors]).T
         return [
             shown(quantity, float(np.exp(value)), (low, high))
             for quantity, value, (low, high) in zip(quantities, values, ends, strict=True)
@@ -505,28 +344,9 @@ def _cost(outcomes: dict[tuple[Any, ...], Outcome], name: str) -> Cost:
     return crossover.cost_of(steps, outcomes[("calls",)][name], smooth=method == "AccBO")
 
 
-def judge_ablation(outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
-    """Levels relative to AccBO's at the same T, on the same noise."""
-    base = outcomes[("ablation", "AccBO")]["level"]
-    found = []
-    for name in ABLATION:
-        if ("ablation", name) not in outcomes:
-            continue
-        ratio, error = paired_ratio(outcomes[("ablation", name)]["level"], base)
-        quantity = f"level, {name} / AccBO's"
-        if name in WORSE:
-            found.append(at_least(quantity, 1.0, ratio, error, LEVEL))
-        else:
-            interval = (ratio - _Z * error, ratio + _Z * error)
-            found.append(shown(quantity, ratio, interval))
-    return found
-
-
-def paired_ratio(values: np.ndarray, base: np.ndarray) -> tuple[float, float]:
-    """mean(values)/mean(base) of pairs, and its standard error by the delta method."""
-    ratio = float(np.mean(values) / np.mean(base))
-    differences = (values - ratio * base) / np.mean(base)
-    return ratio, float(np.std(differences, ddof=1) / math.sqrt(len(base)))
+def _ablated(outcomes: dict[tuple[Any, ...], Outcome]) -> dict[str, np.ndarray]:
+    """The levels of the ablation, by variant."""
+    return {key[1]: found["level"] for key, found in outcomes.items() if key[0] == "ablation"}
 
 
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
@@ -568,16 +388,7 @@ def panels(
             True,
             True,
         ),
-        Panel(
-            "One choice at a time",
-            "Level of each variant over AccBO's at the same T, on the same noise, with 99 % "
-            "intervals. Only the variants without recursive momentum are several times worse.",
-            "",
-            "level/AccBO's level",
-            _ablation_curves(findings),
-            log_y=True,
-            ticks=_variants(findings),
-        ),
+        one_choice(findings),
     ]
 
 
@@ -590,7 +401,7 @@ def _level_curves(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) 
             if sampling != SAMPLINGS[0] and name == "SLIP":
                 continue
             calls = np.exp([method.cost(steps) for steps in method.log_steps])
-            means, half = np.exp(method.log_levels), _Z * errors
+            means, half = np.exp(method.log_levels), half_width() * errors
             law = method.theory()
             line = np.exp(law.intercept + law.slope * method.log_steps)
             low, high = means * np.exp(-half), means * np.exp(half)
@@ -624,60 +435,3 @@ def _ratio_curves(
 
 def _of(finding: Finding, name: str) -> bool:
     return finding.quantity.endswith(f", {name}")
-
-
-def _ablation_curves(findings: Sequence[Finding]) -> list[Curve]:
-    shown = [finding for finding in findings if finding.quantity.startswith("level")]
-    levels = [finding.measured for finding in shown]
-    low, high = zip(*(f.interval for f in shown if f.interval is not None), strict=True)
-    places = range(len(shown))
-    even = Curve("AccBO", (-0.5, len(shown) - 0.5), (1.0, 1.0), predicted=True)
-    return [Curve("variant", places, levels, low, high), even]
-
-
-def _variants(findings: Sequence[Finding]) -> list[str]:
-    names = [finding.quantity for finding in findings if finding.quantity.startswith("level")]
-    return [name.removeprefix("level, ").removesuffix(" / AccBO's") for name in names]
-
-
-# --- instances -------------------------------------------------------------------------------
-
-NOISE_UPPER = UpperNoise(0.5, 0.1, 0.5, 0.1)
-NOISE_LOWER = LowerNoise(0.5, 0.1, 0.1)
-
-
-@functools.lru_cache(maxsize=1)
-def crossing_problem() -> Quadratic:
-    """The quadratic of ``rate`` with a worse condition: Q is of the order of 10."""
-    return quadratic(
-        SPECTRUM, DIMENSION, coupling=0.5, noise_upper=NOISE_UPPER, noise_lower=NOISE_LOWER
-    )
-
-
-@functools.lru_cache(maxsize=1)
-def ablation_problem() -> Quadratic:
-    """C = H, so that y* = x, and little of f in x itself: what happens below matters."""
-    hessian = np.asarray(crossing_problem().hessian)
-    return quadratic(
-        SPECTRUM,
-        DIMENSION,
-        coupling=hessian,
-        weights=0.2,
-        noise_upper=NOISE_UPPER,
-        noise_lower=NOISE_LOWER,
-    )
-
-
-def _schedule(
-    method: str, problem: Quadratic, steps: int, sampling: str = "chained"
-) -> Schedule[Any]:
-    if method == "SLIP":
-        return schedules.slip(problem.constants, steps=steps)
-    return schedules.accbo(problem.constants, steps=steps, sampling=sampling)
-
-
-def _starts(problem: Quadratic, replicates: int, seed: int) -> np.ndarray:
-    """Points 0.3 from the minimiser of Φ, one a replicate."""
-    directions = random_matrix(replicates, DIMENSION, seed)
-    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    return problem.minimiser() + 0.3 * directions

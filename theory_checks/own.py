@@ -29,7 +29,7 @@ def own_schedule(target: str, constants: Constants, steps: int) -> Schedule[Any]
         raise TargetError(
             f"{target} returned a {type(schedule).__name__}; expected an accbo.schedules.Schedule"
         )
-    if missing := [name for name in RUNNABLE if not hasattr(schedule.algorithm, name)]:
+    if missing := _lacking(schedule.algorithm):
         kind = type(schedule.algorithm).__name__
         raise TargetError(f"{target}: its algorithm, a {kind}, lacks {', '.join(missing)}")
     for name, least in (("warm_start", 0), ("first", 1)):
@@ -43,6 +43,20 @@ def own_schedule(target: str, constants: Constants, steps: int) -> Schedule[Any]
     if not (isinstance(scale, int | float) and 0 <= scale < math.inf):
         raise TargetError(f"{target}: lower_scale must be finite and >= 0, got {scale!r}")
     return schedule
+
+
+def own_fault(target: str, algorithm: Any) -> Any:
+    """What the user's ``function(algorithm)`` makes of it; ``TargetError`` where it cannot run."""
+    made = load_target(target)(algorithm)
+    if missing := _lacking(made):
+        kind = type(made).__name__
+        lacks = ", ".join(missing)
+        raise TargetError(f"{target} returned a {kind}, which is no algorithm: it lacks {lacks}")
+    return made
+
+
+def _lacking(algorithm: Any) -> list[str]:
+    return [name for name in RUNNABLE if not hasattr(algorithm, name)]
 
 
 def own_problem(target: str, epsilon: float | None = None) -> Any:
@@ -59,6 +73,10 @@ def own_problem(target: str, epsilon: float | None = None) -> Any:
     problem = call(target, *arguments)
     if missing := [name for name in NEEDED if read(problem, name) is None]:
         raise TargetError(f"{target} returns a {type(problem).__name__} without {missing}")
+    mu, curvature = (getattr(problem.constants, name, math.nan) for name in ("mu", "curvature"))
+    if not 0 < mu <= curvature < math.inf:
+        wanted, got = "0 < mu <= curvature < inf", f"{mu!r} and {curvature!r}"
+        raise TargetError(f"{target}: its constants must have {wanted}, got {got}")
     return problem
 
 

@@ -25,18 +25,23 @@ Rule        R1 μ + 6 errors at most 0.7 at every ε. R2, R3 AccBO's exponent an
             reaches 0.7.
 Variations  ``--schedule``: a function of (constants, steps) that returns a ``Schedule``, run for
             ``steps`` = 64/ε³ on the plateau with 2 in ∇_yG, at ε = 2^−2, 2^−2.5, 2^−3: R1; μ may
-            not grow as ε falls by what n ~ ε^−3.5 would make of it; and the exponent of the
-            samples of ∇_xF until 0.7ε, so that batches count, must be nearer to −3 than to −4, a
-            moving average's, and to −2, that of a method which meets no noise: flatter is no
-            rate, but a noise that this window does not feel. Where R1 fails, one thing at a
-            time is replaced by AccBO's to say why. ``--problem``: a factory of () or of (ε),
-            started where Φ is 1 above its stationary point, on the schedule of
+            not grow as ε falls by what n ~ ε^−3.5 would make of it; and the exponent of what is
+            spent until 0.7ε must be nearer to −3 than to −4, a moving average's: of the calls of
+            every kind, those of a batch one by one, of the lower gradients that would buy a
+            variance below ε, and of the numbers of noise drawn. That of the samples of ∇_xF must
+            be nearer to −3 than to −2 too, that of a method which meets no noise: flatter is no
+            rate, but a noise that this window does not feel. Where R1 fails, one thing at a time is
+            replaced by AccBO's to say why. The method is handed the oracle alone: what reads y*
+            or ∇Φ, or asks without a sample, cannot be run. ``--problem``: a factory of () or of
+            (ε), started where Φ is 1 above its stationary point, on the schedule of
             ``accbo.schedules``; ``--noise`` a law. A plain step with an η of its own is ε⁻³ here,
             where Φ is smooth in the ordinary sense, and may pass: ``unbounded_smoothness`` tells
             it apart. So are half of the correction, all of it in every other iteration, and one
             that looks back two points: a share of the present gradient in m is enough here;
             ``own_path`` sees them. A lower variance of O(√ε) is not told from O(ε) in this window,
             nor is 1 − β = 0 after a first momentum of T samples, whose error over ε is ~ ε^−½.
+            What a method makes of the numbers of a sample is its own affair: one that takes the
+            noise off by its known form is not found out.
 """
 
 from __future__ import annotations
@@ -49,46 +54,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import norm as normal
 
-from accbo import AccBO, Tape
+from accbo import Tape
 from accbo.conformance.faults import FAULTS
-from accbo.conformance.running.target import TargetError
 from accbo.schedules import Schedule
-from accbo.schedules import accbo as accbo_schedule
 from accbo.upper import gradient_step
 
+from . import rate_own
 from .harness import Outcome, Piece, Settings, run_checkpoint, save_records
-from .noise import chosen_law
-from .own import own_problem, own_schedule
 from .panels import Curve, Panel
-from .rate_reasons import (
-    SHOWN,
-    alternatives,
-    cause,
-    parameters,
-    reads_the_old_point,
-    samples_an_iteration,
-)
+from .rate_pictures import counts_of, local_slopes
+from .rate_rows import FOUR, SIX, STEEP, reach_row, shown_order
 from .rate_runs import (
-    GAP,
-    LOWER,
     REACHED,
     TERMS,
-    Noise,
+    asked_noise,
+    cost,
     exponent,
     fixed_schedule,
     instance,
-    jackknife,
     mean_error,
     plateau_starts,
     reach,
 )
-from .starts import at_height
 from .statistics import (
     Finding,
     at_least,
     at_most,
+    half_width,
     shown,
-    slope,
 )
 
 NAME = "rate"
@@ -121,10 +114,7 @@ DESIGNATED = "no correction"
 VARIATIONS = ("schedule", "noise", "problem")
 
 ACCBO, AVERAGE, DESCENT, ZERO = "AccBO", "moving average", "plain SGD", "β = 0, Gaussian noise"
-CONSTANT, OWN, GRID = "constant lower variance", "own", "grid"
-STEEP, FLAT = -3.5, -2.5  # halfway from −3 to −4, a moving average's, and to −2, without noise
-LEVEL = 0.99  # of the intervals of exponents
-SIX, FOUR = (1 - 2 * float(normal.sf(z)) for z in (6, 4))  # as levels of two-sided intervals
+CONSTANT, GRID = "constant lower variance", "grid"
 
 
 class Arm(NamedTuple):
@@ -171,14 +161,6 @@ ARMS = {
 OTHERWISE = ("sequential", "Option II")  # AccBO too, on the same constants
 STALLED = ("stale sample", "β = 0", "moving average on AccBO's schedule")
 
-OWN_POWERS = {"quick": (2.0, 2.5, 3.0), "full": (2.0, 2.5, 3.0, 3.5)}
-OWN_REPLICATES = 64
-OWN_BUDGET = 64.0  # T = 64/ε³: constants of 1 take four times as long as those fixed here, the
-OWN_LOWER = (
-    2.0  # randomised series twice that; and they hide the noise below: α is 64 times smaller
-)
-GROWTH = 1 + 3 / STEEP  # μ ~ ε^−GROWTH at T ~ ε⁻³ where n ~ ε^STEEP
-
 GRID_POWERS = (2.0, 3.0)
 GRID_STEPS = tuple(2.0**k for k in range(-5, 2))  # η/ε²
 GRID_AVERAGING = (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)  # 1 − β; 1 is no momentum
@@ -189,25 +171,17 @@ GRID_REPLICATES = 32
 
 
 def pieces(settings: Settings) -> list[Piece]:
-    """One run a piece; a row of the grid a piece. Costs are about seconds.
-
-    What a user put in is called here once for every ε, so that it is refused at once.
-    """
-    if _own(settings):
-        for power in OWN_POWERS[settings.profile]:
-            _own_case(settings, power)
-        return [
-            Piece(NAME, (OWN, power), _cost(_own_steps(power), OWN_REPLICATES))
-            for power in OWN_POWERS[settings.profile]
-        ]
+    """One run a piece; a row of the grid a piece. Costs are about seconds."""
+    if rate_own.asked(settings):
+        return [Piece(NAME, *each) for each in rate_own.keys(settings)]
     found = [
-        Piece(NAME, (name, power), _cost(_steps(arm, power), arm.replicates))
+        Piece(NAME, (name, power), cost(_steps(arm, power), arm.replicates))
         for name, arm in _arms(settings).items()
         for power in _powers(settings, name)
     ]
     if settings.profile == "full" and settings.fault is None:
         found += [
-            Piece(NAME, (GRID, power, index), len(GRID_AVERAGING) * _cost(8 * 8**power, 32))
+            Piece(NAME, (GRID, power, index), len(GRID_AVERAGING) * cost(8 * 8**power, 32))
             for power in GRID_POWERS
             for index in range(len(GRID_STEPS))
         ]
@@ -222,10 +196,6 @@ def _arms(settings: Settings) -> dict[str, Arm]:
     return ARMS if settings.fault is None else {ACCBO: ARMS[ACCBO]}
 
 
-def _own(settings: Settings) -> bool:
-    return settings.schedule is not None or settings.problem is not None
-
-
 def _powers(settings: Settings, name: str) -> tuple[float, ...]:
     return ARMS[name].full if settings.profile == "full" else ARMS[name].quick
 
@@ -235,27 +205,21 @@ def _steps(arm: Arm, power: float) -> int:
     return math.ceil(factor * 2.0 ** (exponent_ * power))
 
 
-def _own_steps(power: float) -> int:
-    return math.ceil(OWN_BUDGET * 8.0**power)
-
-
-def _cost(steps: float, replicates: int) -> float:
-    return steps * (1.2e-4 + 6e-7 * replicates)
-
-
 # --- measured --------------------------------------------------------------------------------
 
 
 def measure(settings: Settings, piece: Piece) -> Outcome:
     """The run, or the runs of one row of the grid."""
     name, power, *rest = piece.key
-    if name == OWN:
-        return _measure_own(settings, piece)
+    if rate_own.asked(settings):
+        outcome, curves = rate_own.measure(settings, power)
+        save_records(settings, piece, curves)
+        return outcome
     if name == GRID:
         return _measure_grid(settings, power, *rest)
     arm = ARMS[name]
     epsilon = 2.0**-power
-    problem = instance(epsilon, _noise(settings, arm))
+    problem = instance(epsilon, asked_noise(settings, arm.law))
     schedule = _schedule(arm, problem)
     if name == ACCBO:
         algorithm = settings.apply_fault(schedule.algorithm)
@@ -272,17 +236,6 @@ def measure(settings: Settings, piece: Piece) -> Outcome:
     )
     save_records(settings, piece, curves)
     return outcome
-
-
-def _noise(settings: Settings, arm: Arm | None = None, lower: float = LOWER) -> Noise:
-    """The law that the arm or the user asks for, or the plateau's own."""
-    asked, noise = chosen_law(settings.noise), Noise(lower=lower)
-    if arm is not None and arm.law is not None:
-        return noise._replace(law=arm.law)
-    if asked is None:
-        return noise
-    noise = noise._replace(law=asked.law)
-    return noise if asked.probability is None else noise._replace(probability=asked.probability)
 
 
 def _schedule(arm: Arm, problem: Any) -> Schedule[Any]:
@@ -314,7 +267,7 @@ def _seed(settings: Settings, name: str, power: float) -> int:
 def _measure_grid(settings: Settings, power: float, index: int) -> Outcome:
     """μ of the moving average at one η and every β, one value a replicate."""
     epsilon, seed = 2.0**-power, (settings.seed * 16 + 15) * 64 + round(8 * power)
-    problem = instance(epsilon, _noise(settings))
+    problem = instance(epsilon, asked_noise(settings))
     start = plateau_starts(epsilon, GRID_REPLICATES, seed)
     found = {}
     for averaging in GRID_AVERAGING:
@@ -335,66 +288,17 @@ def _measure_grid(settings: Settings, power: float, index: int) -> Outcome:
     return found
 
 
-def _own_case(settings: Settings, power: float) -> tuple[Any, Schedule[Any]]:
-    """The problem and the schedule of a user's run at ε = 2^−``power``."""
-    epsilon = 2.0**-power
-    if settings.problem is not None:
-        problem = own_problem(settings.problem, epsilon)
-    else:
-        problem = instance(epsilon, _noise(settings, lower=OWN_LOWER))
-    steps = _own_steps(power)
-    if settings.schedule is not None:
-        return problem, own_schedule(settings.schedule, problem.constants, steps)
-    return problem, accbo_schedule(problem.constants, steps=steps)
-
-
-def _measure_own(settings: Settings, piece: Piece) -> Outcome:
-    """The run at one ε, and at the least ε what would help where it does not reach."""
-    _, power = piece.key
-    epsilon, steps, seed = 2.0**-power, _own_steps(power), settings.seed * 64 + round(8 * power)
-    problem, schedule = _own_case(settings, power)
-    if settings.problem is not None:
-        start = at_height(problem, GAP, OWN_REPLICATES, seed)
-    else:
-        start = plateau_starts(epsilon, OWN_REPLICATES, seed)
-
-    def outcome_of(schedule: Schedule[Any]) -> tuple[Outcome, dict[str, np.ndarray]]:
-        tape = Tape(seed, schedule.lower_scale)
-        return reach(schedule, problem, start, epsilon, steps, tape, settings.backend)
-
-    if settings.fault is not None:
-        if not isinstance(schedule.algorithm, AccBO):
-            raise TargetError(f"--fault changes an AccBO; {settings.schedule} has another method")
-        algorithm = settings.apply_fault(schedule.algorithm)
-        schedule = dataclasses.replace(schedule, algorithm=algorithm)
-    try:
-        outcome, curves = outcome_of(schedule)
-        if settings.schedule is not None:
-            outcome["parameters"] = parameters(schedule)
-            outcome["samples"] = np.asarray(samples_an_iteration(schedule, problem, start, steps))
-            last = power == OWN_POWERS[settings.profile][-1]
-            if last and not _reaches(outcome["mean"]):
-                outcome["recursive"] = np.asarray(reads_the_old_point(schedule, problem, start))
-                for what, other in alternatives(schedule, problem.constants, steps).items():
-                    outcome[what] = outcome_of(other)[0]["mean"]
-    except (TypeError, ValueError, AttributeError) as error:
-        target = settings.schedule or settings.problem
-        raise TargetError(f"{target} cannot be run: {type(error).__name__}: {error}") from error
-    save_records(settings, piece, curves)
-    return outcome
-
-
 # --- judged ----------------------------------------------------------------------------------
 
 
 def judge(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
     """R1 to R6; for a user's own schedule or problem what concerns it."""
-    if _own(settings):
-        return _judge_own(settings, outcomes)
+    if rate_own.asked(settings):
+        return rate_own.judge(settings, outcomes)
     powers = _powers(settings, ACCBO)
-    found = [_reach_row(f"R1 μ = mean ‖∇Φ‖/ε, ε = 2^−{k:g}", outcomes[ACCBO, k]) for k in powers]
+    found = [reach_row(f"R1 μ = mean ‖∇Φ‖/ε, ε = 2^−{k:g}", outcomes[ACCBO, k]) for k in powers]
     found += [
-        _reach_row(f"R1 μ, {name}, ε = 2^−{k:g}", outcomes[name, k])
+        reach_row(f"R1 μ, {name}, ε = 2^−{k:g}", outcomes[name, k])
         for name in OTHERWISE
         if name in _arms(settings)
         for k in _powers(settings, name)
@@ -431,16 +335,6 @@ def _judge_rivals(
     return found
 
 
-def _reach_row(quantity: str, outcome: Outcome) -> Finding:
-    mean, error = mean_error(outcome["mean"])
-    return at_most(quantity, REACHED, mean, error, SIX)
-
-
-def _reaches(sample: np.ndarray) -> bool:
-    mean, error = mean_error(sample)
-    return at_most("", REACHED, mean, error, SIX).passed
-
-
 def _exponent(
     settings: Settings, name: str, outcomes: dict[tuple[Any, ...], Outcome]
 ) -> tuple[float, float]:
@@ -472,7 +366,7 @@ def _shown(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list
     for name, theory in ((ACCBO, -3.0), (DESCENT, -4.0), (ZERO, -4.0)):
         if name in _arms(settings):
             order, error = _exponent(settings, name, outcomes)
-            found.append(_shown_order(f"exponent of n(ε), {name}", theory, order, error))
+            found.append(shown_order(f"exponent of n(ε), {name}", theory, order, error))
     powers = _powers(settings, ACCBO)
     calls = [_calls(outcomes[ACCBO, k]) for k in powers]
     if np.all(np.isfinite(calls)):
@@ -487,70 +381,13 @@ def _calls(outcome: Outcome) -> float:
     return float(outcome["count"] * (2 * TERMS + 5) + first * (TERMS + 2) + warm_start)
 
 
-def _shown_order(quantity: str, predicted: float, order: float, error: float) -> Finding:
-    half = float(normal.isf((1 - LEVEL) / 2)) * error
-    ends = (order - half, order + half) if math.isfinite(half) else None
-    return shown(quantity, order, ends, predicted)
-
-
-def _judge_own(settings: Settings, outcomes: dict[tuple[Any, ...], Outcome]) -> list[Finding]:
-    """Whether a user's schedule or problem reaches; where not, the row says why."""
-    powers = OWN_POWERS[settings.profile]
-    runs = [outcomes[OWN, k] for k in powers]
-    last, epsilons = runs[-1], 2.0 ** -np.array(powers)
-    reason = _reason(last) if "recursive" in last else ""
-    found = []
-    for k, run in zip(powers, runs, strict=True):
-        row = _reach_row(f"R1 μ, ε = 2^−{k:g}", run)
-        if not row.passed and reason:
-            row = dataclasses.replace(row, quantity=f"{row.quantity}: {reason}")
-        found.append(row)
-    growth, spread = slope(list(epsilons), [run["mean"] for run in runs])
-    found.append(at_least("R2 exponent of μ in ε", -GROWTH, growth, spread, LEVEL))
-    found += _samples_rows(settings, epsilons, runs)
-    found += [
-        shown(f"μ, {text}", mean_error(last[what])[0], predicted=REACHED)
-        for what, text in SHOWN.items()
-        if what in last
-    ]
-    if settings.schedule is None:
-        return found
-    logs = np.log(epsilons)
-    facts = np.array([run["parameters"] for run in runs])
-    orders = zip(("1 − β", "η", "lower variance"), facts.T, (2.0, 2.0, 1.0), strict=True)
-    for name, values, theory in orders:
-        if np.all(values > 0):
-            order = float(np.polyfit(logs, np.log(values), 1)[0])
-            found.append(shown(f"order of {name} in ε", round(order, 9) + 0.0, predicted=theory))
-    return found
-
-
-def _samples_rows(settings: Settings, epsilons: np.ndarray, runs: list[Outcome]) -> list[Finding]:
-    """The exponent of the samples to 0.7ε; of n on a problem, whose noise may not be felt."""
-    order, error = exponent(epsilons, runs)
-    if settings.problem is not None:
-        return [at_least("R3 exponent of n(ε)", STEEP, order, error, LEVEL)]
-    batches = [float(run["samples"]) for run in runs]
-    order += float(np.polyfit(np.log(epsilons), np.log(batches), 1)[0])
-    return [
-        at_least("R3 exponent of samples(ε)", STEEP, order, error, LEVEL),
-        at_most("R4 exponent of samples(ε): noise felt", FLAT, order, error, LEVEL),
-        _shown_order("exponent of samples(ε)", -3.0, order, error),
-    ]
-
-
-def _reason(last: Outcome) -> str:
-    reached = {what: _reaches(last[what]) for what in SHOWN if what in last}
-    return cause(reached, last["parameters"], float(last["recursive"]))
-
-
 def power(settings: Settings, findings: Sequence[Finding]) -> float:
     """Against ``EFFECT``, from the exponent's interval; 0 where it has none."""
     for finding in findings:
         if finding.quantity.startswith("R2") and finding.interval is not None:
             half = finding.measured - finding.interval[0]
             if math.isfinite(half) and half > 0:
-                error = half / float(normal.isf((1 - SIX) / 2))
+                error = half / half_width(SIX)
                 return float(normal.cdf((STEEP + 4.0 + half) / error))
     return 0.0
 
@@ -564,19 +401,17 @@ def panels(
     findings: Sequence[Finding],
 ) -> list[Panel]:
     """n(ε) of every method in one picture, and the slopes between neighbours."""
-    if _own(settings):
-        powers = OWN_POWERS[settings.profile]
-        yours = _counts("yours", powers, [outcomes[OWN, k] for k in powers], -3)
-        return [Panel("Iterations", OWN_CAPTION, "1/ε", "n(ε)", yours, True, True, (), True)]
+    if rate_own.asked(settings):
+        return rate_own.panels(settings, outcomes)
     curves: list[Curve] = []
     slopes: list[Curve] = []
     for name, order in ((ACCBO, -3), (AVERAGE, -4), (DESCENT, -4), (ZERO, -4)):
         if name in _arms(settings):
             powers = _powers(settings, name)
             runs = [outcomes[name, k] for k in powers]
-            curves += _counts(name, powers, runs, order)
+            curves += counts_of(name, powers, runs, order)
             aside = 1 + 0.015 * len(slopes)  # intervals beside one another
-            slopes += _local(name, powers, runs, aside)
+            slopes += local_slopes(name, powers, runs, aside)
     powers = _powers(settings, ACCBO)
     inverse = 2.0 ** np.array(powers)
     bound = [_edge(2.0**-k) for k in powers]
@@ -587,54 +422,6 @@ def panels(
         Panel(TITLE, _caption(settings), "1/ε", "n(ε)", curves, True, True),
         Panel("Local slopes", SLOPES, "1/ε", "slope of log n in log ε", slopes, True, False),
     ]
-
-
-def _counts(name: str, powers: Sequence[float], runs: list[Outcome], order: int) -> list[Curve]:
-    """n with its 99 % interval, and ε^order through the middle; nothing where n is infinite."""
-    inverse = 2.0 ** np.array(powers)
-    counts = np.array([float(run["count"]) for run in runs])
-    there = np.isfinite(counts)
-    if not there.any():
-        return []
-    inverse, counts = inverse[there], counts[there]
-    errors = np.array([jackknife(run["left_out"]) for run in runs])[there]
-    half = 2.58 * np.nan_to_num(errors)
-    logs = np.log(inverse)
-    line = np.exp(np.mean(np.log(counts)) - order * (logs - logs.mean()))
-    measured, error = exponent(
-        1 / inverse, [run for run, here in zip(runs, there, strict=True) if here]
-    )
-    fit = f", measured −{-measured:.2f} ± {2.58 * error:.2f}" if math.isfinite(error) else ""
-    return [
-        Curve(
-            f"{name}{fit}",
-            inverse,
-            counts,
-            counts * np.exp(-half),
-            counts * np.exp(half),
-            group=name,
-        ),
-        Curve(f"slope −{-order}", inverse, line, predicted=True, group=name),
-    ]
-
-
-def _local(name: str, powers: Sequence[float], runs: list[Outcome], aside: float) -> list[Curve]:
-    """The slope between neighbouring ε, in the middle of each pair, with 99 % intervals.
-
-    ``aside`` moves the points, by a factor, from under those of another curve.
-    """
-    middles, slopes, halves = [], [], []
-    for k in range(len(powers) - 1):
-        pair = 2.0 ** -np.array(powers[k : k + 2])
-        order, error = exponent(pair, runs[k : k + 2])
-        if math.isfinite(order) and math.isfinite(error):
-            middles.append(aside / math.sqrt(pair[0] * pair[1]))
-            slopes.append(order)
-            halves.append(2.58 * error)
-    if not middles:
-        return []
-    y, half = np.array(slopes), np.array(halves)
-    return [Curve(name, middles, y, y - half, y + half)]
 
 
 def _caption(settings: Settings) -> str:
@@ -655,8 +442,4 @@ EDGE = "Below the lowest line no step of AccBO's length can be at the plateau's 
 SLOPES = (
     "The slopes between neighbouring points of the picture before, with 99 % intervals: whether an "
     "exponent is the same over the whole window."
-)
-OWN_CAPTION = (
-    "Iterations after which the mean of ‖∇Φ‖ over all of them is 0.7ε, 99 % intervals, and ε⁻³ "
-    "through their middle. There is no point where it is not reached."
 )

@@ -12,6 +12,7 @@ from accbo import AccBO, Tape, count_calls, run
 from accbo._arrays import row
 from accbo.momentum import recursive_momentum
 from accbo.problem import Constants
+from accbo.sampling import sample_bytes
 from accbo.schedules import Schedule, accbo
 from accbo.upper import normalized_step
 
@@ -64,14 +65,29 @@ def parameters(schedule: Schedule[Any]) -> np.ndarray:
     return np.array([1 - decay, step, schedule.lower_scale**2], dtype=float)
 
 
-def samples_an_iteration(schedule: Schedule[Any], problem: Any, x: np.ndarray, steps: int) -> float:
-    """Evaluations of ∇_xF in the mean iteration of a run: those of a batch count one by one."""
-    y = problem.solution(x)
-    whole, start = (
-        count_calls(schedule.algorithm, problem, x, y, steps=count).grad_x_upper
-        for count in (steps, 1)
+KINDS = ("∇_xF", "∇_yF", "∇_yG", "∇²_yyG v", "∇²_xyG v", "values", "numbers drawn")
+
+
+def spent_an_iteration(
+    schedule: Schedule[Any], problem: Any, x: np.ndarray, steps: int, epsilon: float
+) -> np.ndarray:
+    """What the mean iteration of a run takes of each of ``KINDS``.
+
+    Calls, those of a batch one by one; a lower gradient whose variance is below ε counts as the
+    batch of ε/variance that buys it. And the numbers of noise drawn, whatever becomes of them: an
+    algorithm may make other calls in a later iteration than in the one that is counted.
+    """
+    algorithm, y = schedule.algorithm, problem.solution(x)
+    whole, start = (count_calls(algorithm, problem, x, y, steps=count) for count in (steps, 1))
+    calls = (np.array(whole) - np.array(start)) / (steps - 1)
+    kinds = [bool(algorithm.refreshes(t)) for t in range(1, steps)]
+    drawn = sum(
+        kinds.count(kind) * sample_bytes(algorithm.draw(problem, kind), 1) / 8
+        for kind in set(kinds)
     )
-    return (whole - start) / (steps - 1)
+    variance = schedule.lower_scale**2
+    calls[KINDS.index("∇_yG")] *= max(1.0, epsilon / variance if variance > 0 else math.inf)
+    return np.append(calls, drawn / (steps - 1))
 
 
 def reads_the_old_point(schedule: Schedule[Any], problem: Any, x: np.ndarray) -> float:

@@ -16,7 +16,9 @@ from accbo.problems import LowerNoise, Plateau, WaveNoise, plateau
 from accbo.schedules import Factors, Schedule, accbo
 
 from .backends import like
-from .harness import Outcome
+from .harness import Outcome, Settings
+from .noise import chosen_law
+from .oracle_alone import OracleAlone
 from .starts import directions
 
 REACHED = 0.7  # c: the running mean of ‖∇Φ‖ has to come down to cε
@@ -35,6 +37,22 @@ class Noise(NamedTuple):
     law: Law = LAW
     probability: float = SKEW
     lower: float = LOWER
+
+
+def asked_noise(settings: Settings, law: str | None = None, lower: float = LOWER) -> Noise:
+    """The plateau's noise: under ``law`` where one is given, else as the user asks."""
+    noise, asked = Noise(lower=lower), chosen_law(settings.noise)
+    if law is not None:
+        return noise._replace(law=law)
+    if asked is None:
+        return noise
+    noise = noise._replace(law=asked.law)
+    return noise if asked.probability is None else noise._replace(probability=asked.probability)
+
+
+def cost(steps: float, replicates: int) -> float:
+    """About the seconds that a run takes."""
+    return steps * (1.2e-4 + 6e-7 * replicates)
 
 
 def instance(epsilon: float, noise: Noise = Noise()) -> Plateau:
@@ -75,19 +93,21 @@ def reach(
     tape: Tape,
     backend: str = "numpy",
     checkpoint: Path | None = None,
+    alone: bool = False,
 ) -> tuple[Outcome, dict[str, np.ndarray]]:
     """Run ``steps`` iterations from ``x``: the statistics of every replicate, and its curve.
 
     ``mean``: μ, the mean over all t < ``steps`` of ‖∇Φ(x_t)‖/ε. ``count``: n, the least number of
     iterations after which the ensemble's running mean is at most ``REACHED`` ε, infinite if there
     is none; ``left_out``: the same without each of ``GROUPS`` groups. ``entry``: the first t at
-    which ‖∇Φ(x_t)‖ < ε/√2, the plateau's edge. ``samples``: those of the start.
+    which ‖∇Φ(x_t)‖ < ε/√2, the plateau's edge. ``start``: S and T0. With ``alone`` the algorithm
+    is handed the problem's oracle and nothing else of it.
     """
     here = like(backend)
     moved, first = move(problem, here), asarray(x, here)
     result = run(
         schedule.algorithm,
-        moved,
+        OracleAlone(moved) if alone else moved,
         first,
         moved.solution(first),
         steps=steps,

@@ -327,12 +327,13 @@ def _fresh_alarm(passed: bool, error: float, *rooms: float) -> float:
     return float(sum(_tail(room / (math.sqrt(2) * error)) for room in rooms))
 
 
-def _half_width(level: float) -> float:
+def half_width(level: float = LEVEL) -> float:
+    """Half of an interval of that level, in standard errors."""
     return _score((1 - level) / 2)
 
 
 def _interval(measured: float, error: float, level: float) -> tuple[float, float]:
-    half = _half_width(level) * error if error else 0.0
+    half = half_width(level) * error if error else 0.0
     return float(measured - half), float(measured + half)
 
 

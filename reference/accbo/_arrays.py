@@ -87,8 +87,9 @@ def is_real_floating(x: Array) -> bool:
 
 
 def dtype_name(x: Array) -> str:
-    """``"float64"``, ``"float32"``, … in every namespace."""
-    return str(x.dtype).removeprefix("torch.").removeprefix("array_api_strict.")
+    """``"float64"``, ``"float32"``, … in every namespace, in whatever order of bytes."""
+    name = x.dtype.name if isinstance(x, np.ndarray) else str(x.dtype)
+    return name.removeprefix("torch.").removeprefix("array_api_strict.")
 
 
 def unit_roundoff(x: Array) -> float:

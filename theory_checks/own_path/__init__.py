@@ -6,8 +6,9 @@ Claim       m_t = h_t(z_t) + β(m_{t−1} − h_t(z_{t−1})) with both values o
             m_t/‖m_t‖; one step moves m by β times what m_{t−1} is moved; E h − ∇Φ away from y* has
             its closed form; and |ΔΦ + η⟨∇Φ, m⟩/‖m‖| ≤ ½η²(K0 + K1‖∇Φ‖).
 Regime      AccBO as it runs, every order, option and sampling of the series, on six problems with
-            noise in every part and after a warm start, at the schedules' β over at least
-            5/(1 − β) iterations and 210 of them. E h without noise, Q to 40, q of the randomised
+            noise in every part, after a warm start and with S = 3, at the schedules' β over at
+            least 5/(1 − β) iterations and 210 of them; on 1 and on 9 variables; each sampling on
+            128 replicates. E h without noise, Q to 40, q of the randomised
             series enumerated; Φ at η = 1e-4 of its radius. Under --schedule its AccBO in place of
             these, under --noise its law in every problem, and the steps alone.
 Statistic   the largest deviation over all iterations and replicates, h made again from dense
@@ -40,9 +41,10 @@ from ..own_path.decay import decay
 from ..own_path.descent import descent, skeleton
 from ..own_path.instances import Combination
 from ..own_path.lower import lower_steps
-from ..own_path.path import starting_points, trace
+from ..own_path.path import Path, Samples, starting_points, trace
 from ..own_path.recursion import (
     Deviation,
+    Values,
     recursion,
     sampler_sums,
     values_on,
@@ -104,9 +106,9 @@ DESIGNATED = "correction without β"
 VARIATIONS = ("schedule", "noise")
 
 EXPONENTS = {"quick": (8, 9, 10, 11), "full": instances.SCHEDULED}  # log2 T, for β
-PATH_REPLICATES, WARM_START = 2, 3
+PATH_REPLICATES, WARM_START, FIRST = 2, 3, 3
 DECAYS = (0.5, 0.9, *map(instances.scheduled, instances.SCHEDULED), 0.9999)
-TERMS = (1, 2, 5, 6, 12, 40)  # Q of the bias
+TERMS = (1, 2, 5, 6, 7, 12, 25, 40)  # Q of the bias
 POINTS = 8  # at which it is taken
 SAMPLED = {"quick": 128, "full": 1024}  # replicates
 SAMPLED_STEPS, SAMPLED_DECAY = 400, 0.95
@@ -125,11 +127,14 @@ def pieces(settings: Settings) -> list[Piece]:
     Of a user's schedule a path for every problem; under a variation the paths alone.
     """
     if settings.schedule is not None:
-        return [Piece(NAME, ("own", name), 0.5) for name in instances.problems()]
-    if settings.noise is not None:
-        return [Piece(NAME, ("path", *each), 1e-3 * each.steps) for each in _combinations(settings)]
+        return [Piece(NAME, ("own", name), 0.5) for name in instances.every_problem()]
     keys: list[tuple[tuple[Any, ...], float]] = [
         *((("path", *where), 1e-3 * where.steps) for where in _combinations(settings)),
+        *((("size", name), 0.2) for name in instances.SIZES),
+    ]
+    if settings.noise is not None:
+        return [Piece(NAME, key, cost) for key, cost in keys]
+    keys += [
         *((("sampler", sampling), 0.4) for sampling in instances.SAMPLINGS),
         (("decay",), 0.4),
         (("bias",), 0.2),
@@ -243,16 +248,20 @@ def power(settings: Settings, findings: Sequence[Finding]) -> float:
 
 def _measure_path(settings: Settings, *where: Any) -> Outcome:
     combination = Combination(*where)
-    problem = instances.problems(noise=settings.noise)[combination.problem]
+    problem = instances.every_problem(settings.noise)[combination.problem]
     algorithm = instances.algorithm(problem, combination, upper_step_size=1 - combination.momentum)
     epsilon = math.sqrt(1 - combination.momentum)
-    schedule = Schedule(epsilon, algorithm, combination.steps, WARM_START, 1, 1.0)
+    schedule = Schedule(epsilon, algorithm, combination.steps, WARM_START, FIRST, 1.0)
     return _identities(settings, problem, schedule, _seed(settings, *where))
+
+
+def _measure_size(settings: Settings, name: str) -> Outcome:
+    return _measure_path(settings, *instances.SIZES[name])
 
 
 def _measure_own(settings: Settings, name: str) -> Outcome:
     """The path of the user's schedule on one of the problems."""
-    problem = instances.problems(noise=settings.noise)[name]
+    problem = instances.every_problem(settings.noise)[name]
     schedule = own_schedule(str(settings.schedule), problem.constants, OWN_BUDGET)
     memory = math.ceil(5 / (1 - schedule.algorithm.momentum))
     steps = min(max(instances.LEAST, memory), OWN_LONGEST)
@@ -274,7 +283,14 @@ def _identities(settings: Settings, problem: Any, schedule: Schedule[AccBO], see
         schedule.first,
         schedule.warm_start,
     )
-    momentum = recursion(problem, algorithm, path, values_on(problem, algorithm, path, samples))
+    values = values_on(problem, algorithm, path, samples)
+    return _deviations(problem, algorithm, path, samples, values)
+
+
+def _deviations(
+    problem: Any, algorithm: AccBO, path: Path, samples: Samples, values: Values
+) -> Outcome:
+    momentum = recursion(problem, algorithm, path, values)
     below = lower_steps(problem, algorithm, path, samples)
     return {
         "m": _worst(momentum),
@@ -293,7 +309,12 @@ def _measure_sampler(settings: Settings, sampling: str) -> Outcome:
     path, samples = trace(settings, problem, algorithm, start, tape, steps)
     values = values_on(problem, algorithm, path, samples)
     sums = sampler_sums(problem, algorithm, path, values)
-    return {"along": np.array(sums.along), "mean": sums.mean, "lag": np.array(sums.lag)}
+    return {
+        "along": np.array(sums.along),
+        "mean": sums.mean,
+        "lag": np.array(sums.lag),
+        **_deviations(problem, algorithm, path, samples, values),
+    }
 
 
 def _measure_decay(settings: Settings) -> Outcome:
@@ -373,6 +394,7 @@ def _worst(deviation: Deviation) -> np.ndarray:
 
 _MEASURES: dict[str, Callable[..., Outcome]] = {
     "path": _measure_path,
+    "size": _measure_size,
     "own": _measure_own,
     "sampler": _measure_sampler,
     "decay": _measure_decay,
@@ -388,6 +410,10 @@ _MEASURES: dict[str, Callable[..., Outcome]] = {
 def _judge_path(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
     where = Combination(*key)
     return _judge_identities(f"{where.label}, 2^{where.exponent}", outcome)
+
+
+def _judge_size(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
+    return _judge_identities(key[0], outcome)
 
 
 def _judge_own(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
@@ -406,7 +432,8 @@ def _judge_sampler(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
     (sampling,) = key
     rows = [("⟨e_{t−1}, ζ_t⟩", float(outcome["along"])), ("⟨ζ_{t−1}, ζ_t⟩", float(outcome["lag"]))]
     rows += [(f"ζ_t, x_{index}", float(mean)) for index, mean in enumerate(outcome["mean"])]
-    return [equal_mean(f"Σ/√Σ² of {what}, {sampling}", 0.0, value, 1.0) for what, value in rows]
+    sums = [equal_mean(f"Σ/√Σ² of {what}, {sampling}", 0.0, value, 1.0) for what, value in rows]
+    return [*sums, *_judge_identities(f"many replicates, {sampling}", outcome)]
 
 
 def _judge_decay(key: tuple[Any, ...], outcome: Outcome) -> list[Finding]:
@@ -447,6 +474,7 @@ def _rounding(quantity: str, found: np.ndarray) -> Finding:
 
 _JUDGES: dict[str, Callable[[tuple[Any, ...], Outcome], list[Finding]]] = {
     "path": _judge_path,
+    "size": _judge_size,
     "own": _judge_own,
     "sampler": _judge_sampler,
     "decay": _judge_decay,

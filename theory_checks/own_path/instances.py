@@ -97,6 +97,29 @@ def problems(noisy: bool = True, noise: str | None = None) -> dict[str, Any]:
     return found
 
 
+# sizes that the six do not have: one variable, as many above as below, and more than a few
+SIZES = {
+    "one variable": Combination("simultaneous", "I", "chained", "one variable", 8),
+    "nine variables": Combination("sequential", "II", "independent", "nine variables", 8),
+}
+
+
+@functools.cache
+def every_problem(noise: str | None = None) -> dict[str, Any]:
+    """The six, and those of other sizes, with noise."""
+    asked = law_fields(noise)
+    noises: dict[str, Any] = {
+        "noise_upper": UpperNoise(0.5, 0.3, 0.4, 0.2, **asked),
+        "noise_lower": LowerNoise(0.5, 0.3, 0.3, **asked),
+    }
+    nine = tuple(0.8 + 0.15 * index for index in range(9))
+    return {
+        **problems(noise=noise),
+        "one variable": quadratic((1.3,), 1, coupling=2.0, seed=7, **noises),
+        "nine variables": quadratic(nine, 9, coupling=1.0, seed=8, **noises),
+    }
+
+
 @functools.cache
 def noisy() -> Any:
     """For the sums of the sampler: the curvature's noise nearly as large as μ."""

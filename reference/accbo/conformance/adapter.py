@@ -138,14 +138,14 @@ def from_function(
     return made
 
 
-def covered(factory: Any) -> dict[str, tuple[str, ...]]:
-    """The conventions a factory covers; raises ``ValueError`` for one that does not exist."""
+def claimed(factory: Any) -> dict[str, tuple[str, ...]]:
+    """The conventions that a factory declares; raises ``ValueError`` for one that is none."""
     declared = read(factory, "conventions") or {}
     if not isinstance(declared, Mapping):
         raise ValueError(f"factory.conventions must be a mapping, got {declared!r}")
-    found = dict(CONVENTIONS)
+    found = {}
     for name, chosen in declared.items():
-        values = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        values = tuple(chosen) if isinstance(chosen, list | tuple | set | frozenset) else (chosen,)
         unknown = [value for value in values if value not in CONVENTIONS.get(name, ())]
         if name not in CONVENTIONS or unknown or not values:
             known = "; ".join(f"{key}: {', '.join(value)}" for key, value in CONVENTIONS.items())

@@ -10,7 +10,7 @@ from typing import Any
 
 from accbo._limits import Limit, TooLong, at_most
 from accbo._printable import clean
-from accbo.conformance.check import contract, namespace_of, select
+from accbo.conformance.check import contract, judged_on, namespace_of
 from accbo.conformance.methods import catalogue, declared
 from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.observe import TIME_LIMIT, Runner
@@ -71,7 +71,7 @@ class AsTests:
         self.namespace, self.cases, self.fast = namespace_of(factory, namespace), cases, fast
         self.runner = Runner(factory, self.namespace, time_limit)
         method = declared(factory, algorithm)
-        self.vectors = select(cases, fast, method)
+        self.vectors = judged_on(cases, fast, method)
         self.reasons = dict(expected_failures or {})
         self._within = _Within(limit_total)
         self._seen: dict[str, Observation] = {}
@@ -106,6 +106,7 @@ class AsTests:
                 namespace=self.namespace,
                 cases=self.cases,
                 tier="fast" if self.fast else "full",
+                conventions=self.runner.claimed,
                 expected_failures=self.reasons,
                 contract=[self._contracted(name) for name in self._contract],
                 strict=self.strict,

@@ -15,6 +15,7 @@ from accbo._limits import Limit, TooLong, at_most
 from accbo.conformance.methods import DEFAULT, declared, option
 from accbo.conformance.running.observation import Observation, fits
 from accbo.conformance.running.observe import TIME_LIMIT, Runner
+from accbo.conformance.vectors.long import long_runs
 from accbo.conformance.vectors.vector import SET, Vector, load
 from accbo.conformance.verdict.judge import check as check_one
 from accbo.conformance.verdict.judge import judge
@@ -53,7 +54,7 @@ def check(
     ``expected_failures`` maps what is expected to fail to reasons, and is strict: names of checks,
     globs of them, or names of mistakes of ``accbo faults``. ``callback`` sees every check as it
     is made. ``fast`` runs a part of the set, ``cases`` an older set. ``time_limit`` is in seconds
-    a call, ``limit_total`` for all of them: what was judged until then is in the report. What
+    a call, ``limit_total`` for all of it: what was seen until then is in the report. What
     departs where squares over- or underflow alone conforms, as the verdict says, unless
     ``strict``. Raises
     ``ConformanceError`` where something departs or could not run, unless
@@ -68,28 +69,37 @@ def check(
     like(namespace)  # a clear error now, not one a case
     runner = Runner(factory, namespace, time_limit)
     algorithm = declared(factory, algorithm)
-    vectors = select(cases, fast, algorithm)
+    vectors = judged_on(cases, fast, algorithm)
     name = name or getattr(factory, "__name__", type(factory).__name__)
     found = _Found()
+
+    def judged(first: str = "") -> Report:
+        return judge(
+            found.observations,
+            implementation=name,
+            namespace=namespace,
+            cases=cases,
+            tier="fast" if fast else "full",
+            conventions=runner.claimed,
+            expected_failures=expected_failures,
+            contract=found.contract,
+            reproduce=_reproduce(name, algorithm) if ":" in name else "",
+            stopped=found.stopped,
+            strict=strict,
+            first=first,
+        )
+
+    report: Report | None = None
     with at_most(limit_total) as limit:
         try:
             _look(runner, vectors, found, callback, progress, limit)
+            report = judged()
         except TooLong as late:
             if late.limit is not limit:
                 raise
             found.stopped = f"the limit of {limit_total:g} s for all cases was used up"
-    report = judge(
-        found.observations,
-        implementation=name,
-        namespace=namespace,
-        cases=cases,
-        tier="fast" if fast else "full",
-        expected_failures=expected_failures,
-        contract=found.contract,
-        reproduce=_reproduce(name, algorithm) if ":" in name else "",
-        stopped=found.stopped,
-        strict=strict,
-    )
+    if report is None:
+        report = judged("no mistake was looked for, as there was no time left")
     if on_fail == "raise" and not report.conforms:
         raise ConformanceError(report)
     return report
@@ -149,6 +159,12 @@ def _reproduce(name: str, algorithm: str) -> str:
 def select(cases: int = SET, fast: bool = False, algorithm: str = DEFAULT) -> tuple[Vector, ...]:
     """The vectors of an algorithm's set, or of its fast tier."""
     return load(cases, algorithm, fast)
+
+
+def judged_on(cases: int = SET, fast: bool = False, algorithm: str = DEFAULT) -> tuple[Vector, ...]:
+    """The vectors of a set, and from the second set on runs that are longer than theirs."""
+    vectors = select(cases, fast, algorithm)
+    return vectors if cases == 1 else (*vectors, *long_runs(vectors))
 
 
 # --- what is asked beyond the numbers -------------------------------------------------------

@@ -52,6 +52,8 @@ def _why(report: Mapping[str, Any]) -> str:
     named = " or ".join(" and ".join(f"“{each}”" for each in names) for names in report["names"])
     if named:
         return f"matches {named} ({counts})"
+    if report["convention"] and report["suggestion"]:
+        return f"{report['suggestion'].partition(chr(10))[0]} ({counts})"
     if report["offending"]:
         return f"wrong although its inputs are right: {', '.join(report['offending'])} ({counts})"
     return counts

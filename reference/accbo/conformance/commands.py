@@ -22,9 +22,10 @@ from accbo.conformance.running.target import load_target, space_of
 from accbo.conformance.scaffold.adapters import LANGUAGES
 from accbo.conformance.scaffold.write import scaffold
 from accbo.conformance.vector_commands import add_algorithm, add_strict, answer
+from accbo.conformance.vectors.long import LONG_RUN, long_runs
 from accbo.conformance.vectors.vector import SET, Vector
 from accbo.conformance.verdict.expected import expectation
-from accbo.conformance.verdict.explain import explain
+from accbo.conformance.verdict.explain import explain, first_off
 from accbo.namespaces import NAMESPACES
 
 
@@ -73,11 +74,23 @@ def fill_conform(parser: argparse.ArgumentParser) -> None:
 def fill_explain(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of ``accbo explain``."""
     parser.description = (
-        "All intermediates of one step, of any of the algorithms, beside what yours shows."
+        "The intermediates of one step, of any of the algorithms, beside what yours shows; the "
+        "first of yours that is off is marked."
     )
     _add_target(parser)
     parser.add_argument("--check", metavar="NAME", help="a check or vector; default: a trajectory")
-    parser.add_argument("--step", type=int, metavar="T", help="the iteration; default: the first")
+    parser.add_argument(
+        "--step",
+        type=int,
+        metavar="T",
+        help="the iteration; default: the first that departs, begun from the right state",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="what is inside of loops too, and every entry with all its digits",
+    )
     parser.set_defaults(run=_explain)
 
 
@@ -152,18 +165,20 @@ def _conform(options: argparse.Namespace) -> Answer:
 def _explain(options: argparse.Namespace) -> Answer:
     factory, namespace = _factory(options)
     method = declared(factory, options.algorithm)
-    vectors = {vector.id: vector for vector in select(algorithm=method)}
+    of_the_set = select(algorithm=method)
     runner = Runner(factory, namespace, options.time_limit)
-    name = (options.check or _telling(runner, list(vectors.values()))).partition(":")[0]
+    name = (options.check or _telling(runner, of_the_set)).partition(":")[0]
+    vectors = {vector.id: vector for vector in of_the_set}
+    if name.startswith(LONG_RUN):
+        of_fast = [vector for vector in of_the_set if vector.fast]
+        vectors |= {v.id: v for v in (*long_runs(of_fast), *long_runs(of_the_set))}
     if name not in vectors:
         raise ValueError(
             f"there is no vector {name!r}; accbo vectors list{option(method)} shows them"
         )
     vector = vectors[name]
-    step = options.step
-    if step is None:
-        step = max(1, vector.first_iteration)
-    text, trouble = explain(runner, vector, step)
+    step = first_off(runner, vector) if options.step is None else options.step
+    text, trouble = explain(runner, vector, step, options.verbose)
     return Answer(COULD_NOT_RUN if trouble else OK, text)
 
 

@@ -29,7 +29,8 @@ class Method:
     ``neumann_terms`` is among them the scale l is added. ``problems`` are those of its vectors.
     ``conventions`` tells which choices of SPEC §2 a vector was made under, if there are any;
     legitimate ones other than the declared are changes of the algorithm (``others``) or of a
-    vector, whose start they change (``starts``).
+    vector, whose start they change (``starts``). ``instead`` are changes of a vector too: what a
+    program may do in the place of a convention that it declares, with samples meant for that.
 
     Its vectors are in ``file``, ``{family}`` being a kind of problem, and at least ``least`` of
     them; where ``smallest_momentum``, they say the least ‖m‖; their flags hold what is seen in
@@ -44,6 +45,7 @@ class Method:
     problems: tuple[str, ...] = ()
     others: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
     starts: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
+    instead: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
     conventions: Callable[[Any], dict[str, str]] | None = None
     file: str = "methods/{name}.json"
     least: int = 0
@@ -56,8 +58,8 @@ def _method(algorithm: type, *rest: Any, **more: Any) -> Method:
     return Method(algorithm, faults_of(algorithm, name, LINES[name]), *rest, **more)
 
 
-def _order(order: str) -> Callable[[Any], Any]:
-    return lambda algorithm: dataclasses.replace(algorithm, order=order)
+def _with(**changes: Any) -> Callable[[Any], Any]:
+    return lambda algorithm: dataclasses.replace(algorithm, **changes)
 
 
 def _first_only(vector: Any) -> Any:
@@ -72,6 +74,20 @@ def _first_only(vector: Any) -> Any:
     }
     start = vector.start._replace(first=first._replace(**upper))
     return dataclasses.replace(vector, start=start)
+
+
+def _chained(vector: Any) -> Any:
+    """The chained series, of as many of the given samples as it takes."""
+    algorithm = dataclasses.replace(vector.algorithm, neumann_sampling="chained")
+    factors = slice(algorithm.neumann_terms - 1)
+
+    def cut(sample: Any, *before: slice) -> Any:
+        hessian = {key: leaf[(*before, factors)] for key, leaf in sample.hessian.items()}
+        return sample._replace(hessian=hessian, power={})
+
+    start = vector.start and vector.start._replace(first=cut(vector.start.first, slice(None)))
+    samples = tuple(map(cut, vector.samples))
+    return dataclasses.replace(vector, algorithm=algorithm, samples=samples, start=start)
 
 
 def _choices(vector: Any) -> dict[str, str]:
@@ -98,8 +114,9 @@ METHODS: dict[str, Method] = {
         smallest_momentum=True,
         seen_in_copies=False,
         conventions=_choices,
-        others={f"order = {order}": _order(order) for order in ("sequential", "simultaneous")},
+        others={f"order = {order}": _with(order=order) for order in ("sequential", "simultaneous")},
         starts={"first = one (m_0 from the first sample)": _first_only},
+        instead={"neumann_sampling = chained": _chained},
     ),
     "SLIP": _method(
         algorithms.SLIP,
@@ -266,7 +283,7 @@ def catalogue(name: str) -> Mapping[str, Fault]:
 
 def known(name: str) -> str:
     """``name``; raises ``ValueError`` with the nearest name where the oracle does not know it."""
-    if name in METHODS:
+    if isinstance(name, str) and name in METHODS:
         return name
     lower = {each.lower(): each for each in METHODS}
     near = difflib.get_close_matches(str(name).lower().replace("-", ""), lower, n=1)
@@ -275,9 +292,12 @@ def known(name: str) -> str:
 
 
 def declared(factory: Any, name: str | None = None) -> str:
-    """What a factory is to be held to: ``name``, its own ``algorithm``, or the first row."""
+    """What a factory is to be held to: ``name``, its own ``algorithm``, or the first row.
+
+    Raises ``ValueError`` for what is no name of an algorithm.
+    """
     own = read(factory, "algorithm")
-    return known(name or (own if isinstance(own, str) else DEFAULT))
+    return known(name or (DEFAULT if own is None else own))
 
 
 def option(method: str) -> str:

@@ -154,7 +154,7 @@ class _Case(pytest.Item):
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
         """The departure alone: the traceback would be ours."""
-        if isinstance(excinfo.value, AssertionError):
+        if isinstance(excinfo.value, AssertionError | pytest.xfail.Exception):
             return _Said(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 

@@ -154,10 +154,14 @@ def answer(report: Any, options: argparse.Namespace) -> Answer:
 
 
 def _verify(options: argparse.Namespace) -> Answer:
-    from accbo.conformance.verdict.judge import judge
+    from accbo.conformance.verdict.judge import judge, no_start
 
     try:
-        from accbo.conformance.running.results import digits_hint, observations, read_results
+        from accbo.conformance.running.results import (
+            digits_hint,
+            observations,
+            read_results,
+        )
     except ImportError as error:
         return _lacks(error)
     results = read_results(options.results)
@@ -166,6 +170,8 @@ def _verify(options: argparse.Namespace) -> Answer:
         shown,
         implementation=results.implementation,
         cases=results.set,
+        conventions=results.conventions,
+        contract=no_start(shown),
         first=digits_hint(shown),
         strict=options.strict,
     )

@@ -28,8 +28,9 @@ class Wrapped:
     """The problem inside, unchanged; a wrapper overrides what it changes.
 
     ``inner`` takes a point to the coordinates of the problem inside, ``inner_v`` a vector
-    shaped like y; ``outer_x`` and ``outer_y`` take derivatives back; ``sample`` what it is
-    told of the noise. ``forth`` takes a point of the inner problem to the wrapper's
+    shaped like y; ``outer_x`` and ``outer_y`` take derivatives back; ``sample`` is what it is
+    told of the noise, ``above`` and ``below`` where F and G are told different things.
+    ``forth`` takes a point of the inner problem to the wrapper's
     coordinates, ``back`` takes (x, y, ŷ, m) of a state to the inner problem's.
     """
 
@@ -93,38 +94,46 @@ class Wrapped:
         """The noise that the inner problem sees."""
         return sample
 
+    def above(self, sample: Sample) -> Sample:
+        """The noise that the inner F sees."""
+        return self.sample(sample)
+
+    def below(self, sample: Sample) -> Sample:
+        """The noise that the inner G sees."""
+        return self.sample(sample)
+
     def upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """F(x, y; ξ), shape ``(...)``."""
-        return self.problem.upper(*self.inner(x, y), self.sample(sample))
+        return self.problem.upper(*self.inner(x, y), self.above(sample))
 
     def grad_x_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """∇_x F, shape ``(..., d_x)``."""
         inner = self.inner(x, y)
-        return self.outer_x(self.problem.grad_x_upper(*inner, self.sample(sample)))
+        return self.outer_x(self.problem.grad_x_upper(*inner, self.above(sample)))
 
     def grad_y_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """∇_y F, shape ``(..., d_y)``."""
         inner = self.inner(x, y)
-        return self.outer_y(self.problem.grad_y_upper(*inner, self.sample(sample)))
+        return self.outer_y(self.problem.grad_y_upper(*inner, self.above(sample)))
 
     def lower(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """G(x, y; ζ), shape ``(...)``."""
-        return self.problem.lower(*self.inner(x, y), self.sample(sample))
+        return self.problem.lower(*self.inner(x, y), self.below(sample))
 
     def grad_y_lower(self, x: Array, y: Array, sample: Sample = None) -> Array:
         """∇_y G, shape ``(..., d_y)``."""
         inner = self.inner(x, y)
-        return self.outer_y(self.problem.grad_y_lower(*inner, self.sample(sample)))
+        return self.outer_y(self.problem.grad_y_lower(*inner, self.below(sample)))
 
     def hvp_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
         """∇²_yy G v, shape ``(..., d_y)``."""
         inner = (*self.inner(x, y), self.inner_v(v))
-        return self.outer_y(self.problem.hvp_lower(*inner, self.sample(sample)))
+        return self.outer_y(self.problem.hvp_lower(*inner, self.below(sample)))
 
     def cross_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
         """∇²_xy G v, shape ``(..., d_x)``."""
         inner = (*self.inner(x, y), self.inner_v(v))
-        return self.outer_x(self.problem.cross_lower(*inner, self.sample(sample)))
+        return self.outer_x(self.problem.cross_lower(*inner, self.below(sample)))
 
 
 @dataclass(frozen=True, eq=False)

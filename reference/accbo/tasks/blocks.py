@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from accbo._arrays import Array, asarray, dot, traceable
-from accbo.problem import BilevelProblem, Noise, NoiseFields, Sample
+from accbo.problem import Noise, NoiseFields, Sample
+from accbo.problems.wrapped import Wrapped
 
 
 @traceable
 @dataclass(frozen=True, eq=False)
-class Blocks:
+class Blocks(Wrapped):
     """``problem`` whose terms are blocks of as many samples as its batches have.
 
     Block b of n takes the samples b, b + n, b + 2n …, so that data sorted by class mix. What is
@@ -30,7 +31,6 @@ class Blocks:
     ``ValueError`` for a problem whose noise is not one batch of indices a level.
     """
 
-    problem: BilevelProblem
     groups: int = 1
     upper_ridge: float = 0.0
 
@@ -39,16 +39,6 @@ class Blocks:
             laws = [noise.law for noise in getattr(self.problem, name).values()]
             if laws != ["index"]:
                 raise ValueError(f"blocks need one batch of indices; {name} has the laws {laws}")
-
-    @property
-    def d_x(self) -> int:
-        """Dimension of x."""
-        return self.problem.d_x
-
-    @property
-    def d_y(self) -> int:
-        """Dimension of y."""
-        return self.problem.d_y
 
     @property
     def upper_noise(self) -> NoiseFields:
@@ -70,39 +60,21 @@ class Blocks:
         """The same block."""
         return self.lower_noise
 
-    def upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
-        """F of a block, shape ``(...)``."""
-        return self.problem.upper(x, y, self._above(sample)) + 0.5 * self.upper_ridge * dot(x, x)
-
-    def grad_x_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
-        """∇_x F of a block, shape ``(..., d_x)``."""
-        return self.problem.grad_x_upper(x, y, self._above(sample)) + self.upper_ridge * x
-
-    def grad_y_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
-        """∇_y F of a block, shape ``(..., d_y)``."""
-        return self.problem.grad_y_upper(x, y, self._above(sample))
-
-    def lower(self, x: Array, y: Array, sample: Sample = None) -> Array:
-        """G of a block, shape ``(...)``."""
-        return self.problem.lower(x, y, self._below(sample))
-
-    def grad_y_lower(self, x: Array, y: Array, sample: Sample = None) -> Array:
-        """∇_y G of a block, shape ``(..., d_y)``."""
-        return self.problem.grad_y_lower(x, y, self._below(sample))
-
-    def hvp_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
-        """∇²_yy G v of a block, shape ``(..., d_y)``."""
-        return self.problem.hvp_lower(x, y, v, self._below(sample))
-
-    def cross_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
-        """∇²_xy G v of a block, shape ``(..., d_x)``."""
-        return self.problem.cross_lower(x, y, v, self._below(sample))
-
-    def _above(self, sample: Sample) -> Sample:
+    def above(self, sample: Sample) -> Sample:
+        """The samples of a block of F."""
         return _expanded(self.problem.upper_noise, self.groups, sample)
 
-    def _below(self, sample: Sample) -> Sample:
+    def below(self, sample: Sample) -> Sample:
+        """The samples of a block of G."""
         return _expanded(self.problem.lower_noise, self.groups, sample)
+
+    def upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """F of a block with its ridge, shape ``(...)``."""
+        return super().upper(x, y, sample) + 0.5 * self.upper_ridge * dot(x, x)
+
+    def grad_x_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """∇_x F of a block with its ridge, shape ``(..., d_x)``."""
+        return super().grad_x_upper(x, y, sample) + self.upper_ridge * x
 
 
 def steepest_block(features: np.ndarray, batch: int) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from accbo._printable import one_line
+from accbo._utf8 import NotUTF8Error, without_mark
 from accbo.tracing.layout import DTYPES, FORMAT, VERSION
 from accbo.tracing.recorder import part_path
 
@@ -160,11 +161,18 @@ class _Source:
             return None
         line, self.half = self.half, b""
         lines.number += 1
-        return line
+        return line if lines.number > 1 else _first(line, lines)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _first(line: bytes, lines: Lines) -> bytes:
+    try:
+        return without_mark(line)
+    except NotUTF8Error as error:
+        raise lines.error(f"{error}; a trace is UTF-8") from None
 
 
 def _no_constant(name: str) -> Any:

@@ -7,6 +7,7 @@ the warm start, in iteration 0 and in the iterations after it, or in some of the
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ def part(**make: Callable[[Any], Any]) -> Change:
 
     def change(inner: Any) -> Any:
         parts = {name: of(getattr(inner.parts, name)) for name, of in make.items()}
-        return dataclasses.replace(inner, parts=inner.parts._replace(**parts))
+        return _with(inner, {"parts": inner.parts._replace(**parts)})
 
     return lambda algorithm: transformed(algorithm, change)
 
@@ -49,13 +50,15 @@ def part(**make: Callable[[Any], Any]) -> Change:
 def constants(of: Callable[[Any], Mapping[str, Any]]) -> Change:
     """The change of hyper-parameters to those of ``of(algorithm)``, past its own checks."""
 
-    def change(inner: Any) -> Any:
-        changed = dataclasses.replace(inner)
-        for name, value in of(inner).items():
-            object.__setattr__(changed, name, value)
-        return changed
+    return lambda algorithm: transformed(algorithm, lambda inner: _with(inner, of(inner)))
 
-    return lambda algorithm: transformed(algorithm, change)
+
+def _with(inner: Any, fields: Mapping[str, Any]) -> Any:
+    """``inner`` with other fields, not checked again: that costs more than many a step."""
+    changed = copy.copy(inner)
+    for name, value in fields.items():
+        object.__setattr__(changed, name, value)
+    return changed
 
 
 def rows_kept(sample: Any, count: int) -> Any:

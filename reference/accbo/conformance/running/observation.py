@@ -14,6 +14,8 @@ from accbo.conformance.vectors.replay import Shown, expected, iterations, tolera
 from accbo.conformance.vectors.vector import Vector
 from accbo.rounding import norms
 
+NO_RESULT = "no result"  # for a case that is covered
+
 
 @dataclass(frozen=True, eq=False)
 class Observation:

@@ -18,8 +18,8 @@ from accbo._arrays import dtype_name, is_array, is_jax, map_arrays, named_leaves
 from accbo._blame import defined, text_of
 from accbo._foreign import ForeignError, LateError, foreign, read
 from accbo._printable import one_line
-from accbo.conformance.adapter import covered
-from accbo.conformance.running.observation import Observation
+from accbo.conformance.adapter import CONVENTIONS, claimed
+from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.running.target import space_of
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
 from accbo.namespaces import like, move_to, same_namespace
@@ -43,7 +43,7 @@ class Runner:
                 f"got {type(factory).__name__}"
             )
         self.factory, self.namespace, self.time_limit = factory, namespace, time_limit
-        self.covered = covered(factory)
+        self.claimed = claimed(factory)
         self.starts = read(factory, "start") is not None
         self.batched = bool(read(factory, "batched", False))
         self.ended = ""  # why nothing more is tried
@@ -60,10 +60,11 @@ class Runner:
             yield self.run(vector, mode)
 
     def modes(self, vector: Vector) -> list[str]:
-        """How ``vector`` can be run: a trajectory in one go, and step by step."""
+        """How ``vector`` can be run: a trajectory in one go, and step by step unless it is long."""
         if vector.kind == "step":
             return ["step"]
-        return ["start" if self.starts else "free", "forced"]
+        whole = "start" if self.starts else "free"
+        return [whole] if vector.long else [whole, "forced"]
 
     def run(self, vector: Vector, mode: str) -> Observation:
         """``vector`` in one mode."""
@@ -85,6 +86,9 @@ class Runner:
             )
         except NotImplementedError as error:
             reason = f"not covered: {text_of(error) or 'NotImplementedError'}"
+            seen = Observation(vector, mode, tuple(states), reason, crashed=True)
+            if any(map(departs, departures(seen))):  # what was wrong before it stays wrong
+                return seen
             return Observation(vector, mode, (), missing=reason)
         self._succeeded = True
         return Observation(vector, mode, tuple(states), notes=tuple(dict.fromkeys(notes)))
@@ -126,7 +130,7 @@ class Runner:
         if vector.replicates and not self.batched:
             return "replicates: not covered (factory.batched = True covers them)"
         for name, chosen in convention(vector).items():
-            if chosen not in self.covered[name]:
+            if chosen not in self.claimed.get(name, CONVENTIONS[name]):
                 return f"{name} = {chosen}: not covered by factory.conventions"
         return ""
 
@@ -190,7 +194,8 @@ class Runner:
     def _problem(self, vector: Vector) -> Any:
         key = (vector.problem_name, vector.dtype)
         if key not in self._problems:
-            self._problems[key] = move_to(vector.problem, like(self.namespace, vector.dtype))
+            copied = map_arrays(np.array, vector.problem)
+            self._problems[key] = move_to(copied, like(self.namespace, vector.dtype))
         return self._problems[key]
 
     def _give(self, name: str, tree: Any, vector: Vector) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from accbo.conformance.methods import DEFAULT
 from accbo.conformance.running.digits import hint
-from accbo.conformance.running.observation import Observation
+from accbo.conformance.running.observation import NO_RESULT, Observation
 from accbo.conformance.vectors.reading import (
     Place,
     VectorError,
@@ -87,7 +87,7 @@ def _observation(results: Results, vector: Vector) -> Observation:
     mode = "step" if vector.kind == "step" else "start"
     entries = results.results.get(vector.id)
     if entries is None:
-        missing = "no result" if _covers(results, vector) else "convention not covered"
+        missing = NO_RESULT if _covers(results, vector) else "convention not covered"
         return Observation(vector, mode, (), missing=missing)
     with Place(results.path, f"results[{vector.id!r}]"):
         whole = len(vector.expected)

@@ -2,22 +2,30 @@
 
 Every vector is a function of its group and its number alone, so that a group can be added
 without touching another, and a run that was stopped goes on where it was. Tolerances come from
-a condition estimate (``_conditions``), before anybody's errors are seen.
+a condition estimate (``conditions``), before anybody's errors are seen.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from accbo._arrays import at_precision, map_arrays, row, to_host
+from accbo._arrays import map_arrays, row, to_host
 from accbo.algorithms import AccBOState
 from accbo.conformance.methods import METHODS, catalogue
+from accbo.conformance.vectors.conditions import (
+    LARGEST_ERROR,
+    ROUNDOFF,
+    conditions,
+    figures,
+    of_conditions,
+    run,
+    up,
+)
 from accbo.conformance.vectors.group import GRID, Group, problems
 from accbo.conformance.vectors.known import Known, known_problems
 from accbo.conformance.vectors.proof.prove import bounds
@@ -30,20 +38,17 @@ from accbo.conformance.vectors.vector import (
     encode,
     encode_problem,
 )
-from accbo.namespaces import like, move_to
-from accbo.problems.wrapped import Perturbed, ScaledUpper
-from accbo.rounding import PROBES, SAFETY, SIZE, near, norms
+from accbo.namespaces import like
+from accbo.problems.wrapped import ScaledUpper
+from accbo.rounding import SAFETY, norms
 from accbo.saga import Table
 from accbo.sampling import Tape, probe_normals
 
 DIGITS = 50
-ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
-LARGEST_ERROR = {"float64": 1e-9, "float32": 1e-2}  # a vector with a larger tolerance is refused
 CAUGHT = 100.0  # a flag needs an error of this many tolerances
 PROVEN_WITHIN = 20.0  # a bound is taken for the tolerance up to so many times the measured one
 EARLY = 12  # iterations that lead to a state, whatever its number
 LINEAR = ("z", "momentum", "estimate")  # fields of states that are linear in F
-FIGURES = 2  # of tolerances: the float64 runs behind them differ in the last bits elsewhere
 
 
 def make(group: Group, number: int) -> Vector:
@@ -231,9 +236,9 @@ def _near_stationary(problem: Any, state: AccBOState, draw: Drawn) -> AccBOState
 def finish(vector: Vector) -> Vector:
     """``vector`` with expected values, tolerances, flags and difficulty."""
     expected = exact(vector)
-    K = _conditions(vector)
+    K = conditions(vector)
     fields = vector.fields
-    tolerance = _of_conditions(vector, K)
+    tolerance = of_conditions(vector, K)
     worst = max(float(np.max(t[name])) for t in tolerance for name in fields)
     size = max(1.0, max(float(np.max(np.abs(e[name]))) for e in expected for name in fields))
     if not worst <= LARGEST_ERROR[vector.dtype] * size:  # a NaN is not
@@ -242,22 +247,10 @@ def finish(vector: Vector) -> Vector:
         vector,
         expected=expected,
         **_tolerances(dataclasses.replace(vector, expected=expected), tolerance),
-        condition=_figures(max(float(np.max(k[name])) for k in K for name in fields)),
+        condition=figures(max(float(np.max(k[name])) for k in K for name in fields)),
         smallest_momentum=_smallest_momentum(vector, expected),
     )
     return dataclasses.replace(made, flags=flags_of(made))
-
-
-def measured(vector: Vector) -> tuple[dict[str, np.ndarray], ...]:
-    """10 K u of every field after every iteration, rounded up."""
-    return _of_conditions(vector, _conditions(vector))
-
-
-def _of_conditions(
-    vector: Vector, K: Sequence[dict[str, np.ndarray]]
-) -> tuple[dict[str, np.ndarray], ...]:
-    u = ROUNDOFF[vector.dtype]
-    return tuple({name: _up(SAFETY * u * k[name]) for name in vector.fields} for k in K)
 
 
 def _tolerances(vector: Vector, measured: tuple[dict[str, np.ndarray], ...]) -> dict[str, Any]:
@@ -276,7 +269,7 @@ def _tolerances(vector: Vector, measured: tuple[dict[str, np.ndarray], ...]) -> 
             for name in vector.fields
         )
         if near:
-            tolerance = tuple({name: _up(b[name], 0.0) for name in vector.fields} for b in proven)
+            tolerance = tuple({name: up(b[name], 0.0) for name in vector.fields} for b in proven)
             return {"tolerance": tolerance, "tolerance_kind": PROVEN}
     return {"tolerance": measured, "tolerance_kind": MEASURED}
 
@@ -285,7 +278,7 @@ def _smallest_momentum(vector: Vector, expected: tuple[dict[str, np.ndarray], ..
     """The least ‖m‖, where the vectors of the algorithm say it."""
     if not METHODS[vector.method].smallest_momentum:
         return 0.0
-    return _figures(min(float(np.min(norms(e["momentum"]))) for e in expected))
+    return figures(min(float(np.min(norms(e["momentum"]))) for e in expected))
 
 
 def exact(vector: Vector, digits: int = DIGITS) -> tuple[dict[str, np.ndarray], ...]:
@@ -298,86 +291,6 @@ def exact(vector: Vector, digits: int = DIGITS) -> tuple[dict[str, np.ndarray], 
 
     with mpmath.workdps(digits):
         return tuple(map(hosted, run(vector, like("mparray"))))
-
-
-def run(vector: Vector, like: Any, after: Any = lambda state: state) -> list[Any]:
-    """The states after every iteration of ``vector`` in ``like``'s namespace."""
-    algorithm = at_precision(vector.algorithm, like)
-    problem, samples = move_to(vector.problem, like), move_to(vector.samples, like)
-    if vector.state is not None:
-        state, states = move_to(vector.state, like), []
-    else:
-        x, y, start = (move_to(part, like) for part in (vector.x, vector.y, vector.start))
-        state = after(algorithm.init(problem, x, y, start))
-        states = [state]
-    for sample in samples:
-        state = after(algorithm.step(problem, state, sample))
-        states.append(state)
-    return states
-
-
-def _conditions(vector: Vector) -> list[dict[str, np.ndarray]]:
-    """K of every field after every iteration: RMS displacement per relative disturbance.
-
-    Sixteen runs in float64 whose every oracle call, and every state after an iteration, is
-    disturbed at random by ``SIZE``; the inputs are exact and stay.
-    """
-    disturb = near(probe_normals(zlib.crc32(vector.id.encode())))
-
-    def after(state: Any) -> Any:
-        # everything but what is a copy
-        names = [name for name in state._fields if not name.endswith(("_previous", "iteration"))]
-        return state._replace(**{n: map_arrays(disturb, getattr(state, n)) for n in names})
-
-    def copies(tree: Any) -> Any:
-        return map_arrays(lambda leaf: np.repeat(leaf[None], PROBES, axis=0), tree)
-
-    behind = (vector.x if vector.state is None else vector.state.x).ndim
-
-    def shared(leaf: np.ndarray) -> np.ndarray:  # samples may be batches, an axis before the copies
-        return np.expand_dims(leaf, leaf.ndim - behind)
-
-    probed = dataclasses.replace(
-        vector,
-        problem=Perturbed(vector.problem, disturb),
-        state=None if vector.state is None else copies(vector.state),
-        x=None if vector.x is None else copies(vector.x),
-        y=None if vector.y is None else copies(vector.y),
-        samples=map_arrays(shared, vector.samples),
-        start=map_arrays(shared, vector.start),
-    )
-    host = np.zeros(1)
-    right, moved = run(vector, host), run(probed, host, after)
-    return [
-        {name: _spread(m[name] - e[name]) / SIZE for name in vector.fields}
-        for e, m in zip(map(as_fields, right), map(as_fields, moved), strict=True)
-    ]
-
-
-def _spread(gaps: np.ndarray) -> np.ndarray:
-    """Root mean square over the leading axis of the norms over the last."""
-    return norms(norms(gaps).T).T / math.sqrt(len(gaps))
-
-
-HAIR = 1e-6  # of an estimate: what lies so little above a short number is that number
-
-
-def _up(values: np.ndarray, hair: float = HAIR) -> np.ndarray:
-    """``values`` rounded up to a few figures."""
-    written: np.ndarray = np.vectorize(
-        lambda value: _figures(value, up=True, hair=hair), otypes=[float]
-    )(values)
-    return written
-
-
-def _figures(value: float, up: bool = False, hair: float = HAIR) -> float:
-    """``value`` to a few figures."""
-    if not (value > 0 and math.isfinite(value)):
-        return float(value)
-    digits, _, exponent = f"{value:.{FIGURES - 1}e}".partition("e")
-    if up and float(f"{digits}e{exponent}") < value * (1 - hair):
-        digits = f"{float(digits) + 10.0 ** (1 - FIGURES):.{FIGURES - 1}f}"
-    return float(f"{digits}e{exponent}")
 
 
 # --- flags ------------------------------------------------------------------------------------

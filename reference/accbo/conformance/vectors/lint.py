@@ -12,8 +12,8 @@ import numpy as np
 from accbo._arrays import named_leaves
 from accbo.conformance.methods import METHODS, catalogue
 from accbo.conformance.vectors.build import ESTIMATE_TOLERANCE
+from accbo.conformance.vectors.conditions import measured
 from accbo.conformance.vectors.files import read_document, vectors_in
-from accbo.conformance.vectors.generate import measured
 from accbo.conformance.vectors.proof.prove import prove
 from accbo.conformance.vectors.records import LONGEST
 from accbo.conformance.vectors.vector import MEASURED, Vector, convention

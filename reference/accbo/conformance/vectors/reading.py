@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._utf8 import NotUTF8Error, without_mark
 from accbo.conformance.vectors.records import ValidationError, plain
 from accbo.conformance.vectors.vector import SET
 
@@ -56,7 +57,7 @@ _DEPTH = f"numbers are nested {DEEPEST} deep at most"
 
 
 def _text(path: str | Path) -> str:
-    """The file's content, a regular file of bounded size in UTF-8."""
+    """The file's content, a regular file of bounded size in UTF-8, without a mark before it."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -74,12 +75,14 @@ def _text(path: str | Path) -> str:
             f"is larger than {LARGEST_FILE >> 20} MB",
             "the whole set takes a few MB: write fewer fields",
         )
+    save = "save the file as UTF-8"
     try:
-        return content.decode("utf-8")
+        return without_mark(content).decode("utf-8")
+    except NotUTF8Error as error:
+        raise VectorError(path, "", str(error), save) from None
     except UnicodeDecodeError as error:
-        raise VectorError(
-            path, f"byte {error.start}", "this is not UTF-8", "save the file as UTF-8"
-        ) from None
+        position = error.start + len(content) - len(error.object)
+        raise VectorError(path, f"byte {position}", "this is not UTF-8", save) from None
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -239,13 +239,16 @@ class VectorsRecord(Record):
 ShownFields = Annotated[dict[FieldPath, Shown | int], Meta(extra_json_schema={"required": ["x"]})]
 
 
+SOME = Meta(min_length=1)
+
+
 class ConventionsRecord(Record):
     """The conventions that an implementation covers; left out: all of them."""
 
-    order: list[Order] | UnsetType = UNSET
-    neumann_sampling: list[Sampling] | UnsetType = UNSET
-    option: list[Option] | UnsetType = UNSET
-    first: list[First] | UnsetType = UNSET
+    order: Annotated[list[Order], SOME] | UnsetType = UNSET
+    neumann_sampling: Annotated[list[Sampling], SOME] | UnsetType = UNSET
+    option: Annotated[list[Option], SOME] | UnsetType = UNSET
+    first: Annotated[list[First], SOME] | UnsetType = UNSET
 
 
 class ResultsRecord(Record):

@@ -84,6 +84,7 @@ class Vector:
     fast: bool = False
     first: int = 1  # S of the start, where it cannot be seen in it
     tolerance_kind: str = MEASURED
+    long: bool = False  # made of another's samples, again and again (``long_runs``)
 
     @property
     def method(self) -> str:

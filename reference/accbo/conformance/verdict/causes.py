@@ -100,6 +100,30 @@ def _kinds(one: Observation) -> dict[str, str]:
 # --- what could be declared -------------------------------------------------------------------
 
 
+def false_claim(claimed: Mapping[str, Sequence[str]], does: str, *, from_file: bool) -> str:
+    """What is declared and not done, where a program ``does`` another, and the line that is true.
+
+    ``does`` is a convention as a diagnosis has it. Nothing where what it does is declared, and
+    where nothing is declared about it.
+    """
+    done = dict(re.findall(r"(\w+) = (\w+)", does))
+    false = [key for key, choice in done.items() if set(claimed.get(key, [choice])) != {choice}]
+    if not false:
+        return ""
+    said = ", ".join(f"{key} = {' and '.join(claimed[key])}" for key in false)
+    instead = ", ".join(f"{key} = {done[key]}" for key in false)
+    true = {key: [done[key]] if key in false else list(claimed[key]) for key in claimed}
+    return (
+        f"You declare {said}, and the program does {instead} in every case. "
+        f"Where that is meant, the line to change is\n{_line(true, from_file)}"
+    )
+
+
+def _line(conventions: Mapping[str, Sequence[str]], from_file: bool) -> str:
+    begins = '"conventions": ' if from_file else "conventions = "
+    return f"    {begins}{json.dumps(conventions)}"
+
+
 def undeclared(judged: Judged, *, from_file: bool) -> str:
     """A convention in which all departures lie, and the line that says so; else nothing.
 
@@ -126,10 +150,9 @@ def undeclared(judged: Judged, *, from_file: bool) -> str:
             left[key] = [choice for choice in known if choice in kept]
     if not said:
         return ""
-    begins = '"conventions": ' if from_file else "conventions = "
     return (
         f"All that departs has {', and '.join(said)}. Where yours does not do that, say so:\n"
-        f"    {begins}{json.dumps(left)}"
+        f"{_line(left, from_file)}"
     )
 
 

@@ -1,21 +1,20 @@
 """Which known mistakes reproduce an implementation's own numbers: one search for every algorithm.
 
 A name is given only where the mistake, replayed on the same samples, yields what the
-implementation showed in every case it was run on, those it passed included; or in every case
-of some conventions, and all the others are right; or in every case whose squares neither overflow
-nor vanish, where mistakes of range do nothing. Of two mistakes each must be needed: without
-it something is not explained. Where nothing fits, nothing is named, and what is left is which
-quantity is wrong although its inputs are right (``locate``).
+implementation showed in every case it was run on, those it passed included, to the end of its
+longest run; or in every case of some conventions, and all the others are right; or in every case
+whose squares neither overflow nor vanish, where mistakes of range do nothing. Of two mistakes each
+must be needed: without it something is not explained. Where nothing fits, nothing is named, and
+what is left is which quantity is wrong although its inputs are right (``locate``).
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from accbo.conformance.running.observation import (
     growth,
     ratio,
 )
-from accbo.conformance.vectors.replay import HELD, iterations, replaying, tolerances
+from accbo.conformance.vectors.replay import HELD, Shown, iterations, replaying, tolerances
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
 from accbo.conformance.verdict.fitted import both_sides_seen, with_fitted_ways
 from accbo.conformance.verdict.locate import CLOSE, offending
@@ -44,9 +43,11 @@ EXPLAINED = 1e-3  # of the departure may be left unexplained
 LONGEST = 8  # iterations of a trajectory that are replayed
 PAIRS_PER_FAULT = 3  # ways of a fault that are tried together with another
 INSIDE = "where no square over- or underflows"
+AT_FIRST = "in the first {} iterations of every run it looks like “{}”, and later it does not"
 FEWEST = 3  # vectors that depart, for a mistake to be blamed on some conventions
 
 Convention = Callable[[Any], Any]  # of an algorithm to the same under another convention
+Dependence = tuple[str, str]  # a quantity, and a part that it is made of
 
 
 class Move(NamedTuple):
@@ -87,24 +88,30 @@ class Candidate(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a mistake does to every shown quantity of some steps, as flags."""
+    """What a mistake does to the shown quantities of some steps, by case and name."""
 
-    changed: np.ndarray  # by it
-    right: np.ndarray  # whether what was shown is
-    fit: np.ndarray  # whether what was shown is what it makes
+    wrong: frozenset[tuple[str, str]]  # what was shown and is not right
+    changed: frozenset[tuple[str, str]]  # by the mistake
+    other: frozenset[tuple[str, str]]  # than the mistake makes it
 
-    def may_go_with(self, other: Effect) -> bool:
+    def may_go_with(self, others: Effect, excused: frozenset[tuple[str, str]]) -> bool:
         """Whether both together may have made what was shown.
 
-        What neither changes is right; what one changes, it alone has made.
+        What neither changes is right; what one changes, it alone has made, unless ``excused``.
         """
-        alone, neither = self.changed & ~other.changed, ~self.changed & ~other.changed
-        alone_other = other.changed & ~self.changed
-        return bool(
-            np.all(self.right[neither])
-            and np.all(self.fit[alone])
-            and np.all(other.fit[alone_other])
+        return not (
+            self.wrong - self.changed - others.changed
+            or (self.changed & self.other) - others.changed - excused
+            or (others.changed & others.other) - self.changed - excused
         )
+
+    def may_undo(self, others: Effect) -> bool:
+        """The same of two changes of one part, of which the last may leave nothing of the first.
+
+        What is right is what one of them makes.
+        """
+        both = self.changed & self.other & others.changed & others.other
+        return not (self.wrong - self.changed - others.changed or both - self.wrong)
 
 
 class Named(NamedTuple):
@@ -131,26 +138,36 @@ class Diagnosis(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def diagnose(method: Method, observations: Sequence[Observation]) -> Diagnosis:
-    """What the departures of ``observations``, all of one algorithm, look like."""
+def diagnose(
+    method: Method, observations: Sequence[Observation], claimed: Collection[str] = ()
+) -> Diagnosis:
+    """What the departures of ``observations``, all of one algorithm, look like.
+
+    ``claimed`` are the conventions of which the implementation declares something.
+    """
     whole = [one for one in observations if one.states and not one.missing]
     usable = [short(one) for one in whole]
     failing = sorted(filter(fails, usable), key=informative)
     where, remark = offending(whole)
     if not failing:
         return Diagnosis(None, None, where, remark)
-    other = _other_convention(method, usable, failing)
+    other = _other_convention(method, sorted(whole, key=_failing_first), claimed)
     if other:
         return Diagnosis(other, None, (), "")
+    if all(len(one.states) > LONGEST for one in failing):
+        return Diagnosis(None, None, where, remark)  # what is known acts from the beginning on
     wrong = [one for one in observations if one.trouble or one.notes or fails(one)]
-    tried = Tried()
+    tried = Tried({cut: one for cut, one in zip(usable, whole, strict=True) if cut is not one})
     for size, label, cases, conventions in _attempts(method, usable, wrong):
         search = Search(method, cases, tried)
         found = search.sometimes() if label == SOMETIMES else search.named(size, conventions)
         if found is None and size == 1:
-            found = _by_rule(method, cases, search.failing)
+            found = _by_rule(method, cases, [tried.uncut.get(one, one) for one in search.failing])
         if found:
             return Diagnosis(None, found._replace(where=found.where or label), where, remark)
+        if tried.at_first:
+            names = " and ".join(tried.at_first[0])
+            return Diagnosis(None, None, where, AT_FIRST.format(LONGEST, names))
     return Diagnosis(None, None, where, remark)
 
 
@@ -185,11 +202,13 @@ def _attempts(
 class Tried:
     """What came of replays that one search has made and another one asks for again."""
 
-    def __init__(self) -> None:
+    def __init__(self, uncut: Mapping[Observation, Observation]) -> None:
+        self.uncut = uncut  # of those that are looked at by their first iterations
+        self.at_first: list[tuple[str, ...]] = []  # mistakes that fit in those alone
         self.explained: dict[tuple[Candidate, Observation, bool], bool] = {}
         self.evidence: dict[tuple[Candidate, Observation], bool] = {}
         self.effects: dict[tuple[Move, Observation], Effect] = {}
-        self.read: dict[tuple[tuple[Move, ...], Observation], dict[str, set[str]]] = {}
+        self.dependences: dict[tuple[tuple[Move, ...], Observation], frozenset[Dependence]] = {}
 
 
 class Search:
@@ -217,6 +236,7 @@ class Search:
             *right[:: max(1, len(right) // 2)][:2],
         ]
         self.order = list(method.faults)
+        self.memories: dict[tuple[str, int], bool] = {}
 
     def named(self, size: int, conventions: Mapping[str, Convention]) -> Named | None:
         """The mistakes, ``size`` at once, that explain everything."""
@@ -234,7 +254,10 @@ class Search:
             return None
         fitting = list(self._fitting_sometimes())
         found = self._named(iter(fitting))
-        return found and found._replace(where=self._when(fitting[0]))
+        if found is None:
+            return None
+        best = next(one for one in fitting if one.names == found.names[0])
+        return found._replace(where=self._when(best))
 
     def _when(self, candidate: Candidate) -> str:
         """In which iterations it is made, of those where it would show."""
@@ -253,8 +276,12 @@ class Search:
         found: dict[tuple[str, ...], Candidate] = {}
         for candidate in candidates:
             names = tuple(sorted(candidate.names, key=self.order.index))
-            if names not in found and both_sides_seen(names, self.starts + self.steps):
+            if names in found or not both_sides_seen(names, self.starts + self.steps):
+                continue
+            if self._to_the_end(candidate):
                 found[names] = candidate
+            elif not candidate.sometimes:
+                self.tried.at_first.append(names)
         if not found:
             return None
         best = next(iter(found.values()))
@@ -271,7 +298,7 @@ class Search:
         wrong = [one for one in self.steps if fails(one)]
         single = [one for one in wrong if one.mode == "step" and not one.vector.replicates]
         for moves in self._moves(1):
-            if _remembers(moves[0], self.typical) or not self._explains(Candidate(moves), single):
+            if self._remembers(moves[0]) or not self._explains(Candidate(moves), single):
                 continue
             for scope in self._scopes(moves[0]):
                 candidate = Candidate((moves[0]._replace(scope=scope),), sometimes=True)
@@ -286,44 +313,73 @@ class Search:
     def _fitting(self, size: int, name: str, change: Convention) -> Iterator[Candidate]:
         for moves in self._moves(size):
             whole = Candidate(moves, name, change)
-            if not self._worth_a_look(whole) or not self._explains(whole, self.steps):
+            if not self._worth_a_look(whole):
+                continue
+            if self.steps_fail and not self._explains(whole, self.steps):
                 continue
             for scopes in itertools.product(*(self._scopes(move) for move in moves)):
                 scoped_moves = tuple(
                     move._replace(scope=scope) for move, scope in zip(moves, scopes, strict=True)
                 )
                 candidate = whole._replace(moves=scoped_moves)
-                if self._explains(candidate, self.starts) and self._needed(candidate):
+                # where the starts alone fail, they tell sooner
+                if (
+                    self._may_begin(scoped_moves)
+                    and self._explains(candidate, self.starts)
+                    and self._explains(whole, self.steps)
+                    and self._needed(candidate)
+                ):
                     yield candidate
                     break
         yield from self._in_the_start(size, name, change)
 
     def _in_the_start(self, size: int, name: str, change: Convention) -> Iterator[Candidate]:
         """Mistakes of which the last is made in the start alone."""
-        if not any(map(fails, self.starts)):
+        if not any(map(fails, self.starts)) or (size == 1 and self.steps_fail):
             return
-        before: list[tuple[Move, ...]] = [()]
-        if size == 2:
-            before = [m for m in self._moves(1) if self._makes(Candidate(m, name, change))]
-        elif self.steps_fail:
+        lasts = [
+            last._replace(scope=scope)
+            for (last,) in self._moves(1)
+            if not self._remembers(last)
+            for scope in last.fault.scopes
+            if not scope[2]
+        ]
+        for first, last in itertools.product(self._before(size), lasts):
+            if not self._may_begin((*first, last)):
+                continue
+            candidate = Candidate((*first, last), name, change)
+            steps = tuple(move._replace(scope=EVERYWHERE) for move in first)
+            if (
+                self._explains(candidate, self.starts)
+                and self._makes(candidate._replace(moves=steps))
+                and self._needed(candidate)
+            ):
+                yield candidate
+
+    def _before(self, size: int) -> Iterator[tuple[Move, ...]]:
+        """What may be made beside a mistake in the start: nothing, or one that some steps allow."""
+        if size == 1:
+            yield ()
             return
-        for first in before:
-            for (last,) in self._moves(1):
-                if any(last.fault.name == move.fault.name for move in first):
-                    continue
-                scopes = [scope for scope in last.fault.scopes if not scope[2]]
-                if _remembers(last, self.typical):
-                    continue
-                for scope, *others in itertools.product(
-                    scopes, *(self._scopes(move) for move in first)
-                ):
-                    moves = tuple(
-                        move._replace(scope=each) for move, each in zip(first, others, strict=True)
-                    )
-                    candidate = Candidate((*moves, last._replace(scope=scope)), name, change)
-                    if self._explains(candidate, self.starts) and self._needed(candidate):
-                        yield candidate
-                        break
+        for (move,) in self._moves(1):
+            if self._explains(Candidate((move,)), self.looked_at):
+                yield from ((move._replace(scope=scope),) for scope in self._scopes(move))
+
+    def _may_begin(self, moves: tuple[Move, ...]) -> bool:
+        """Whether two mistakes may have made iteration 0 of the start that departs first."""
+        if len(moves) < 2 or not self.starts:
+            return True
+        start, (first, last) = self.starts[0], moves
+        its, others = self._effect_on(first, start), self._effect_on(last, start)
+        if not (others.changed or last.scope[2]):  # then the last does nothing at all
+            return self._explains_one(Candidate((first,)), start)
+        if not (its.changed or others.changed or self.steps_fail):  # from right to right
+            return self._remembers(first) or self._remembers(last)
+        if first.fault.part == last.fault.part:
+            return its.may_undo(others)
+        # of what both change, one may have been made of the other
+        both = its.changed and others.changed
+        return its.may_go_with(others, its.wrong if both else frozenset())
 
     def _moves(self, size: int) -> Iterator[tuple[Move, ...]]:
         if size == 1:
@@ -340,17 +396,18 @@ class Search:
         for (one, its), (other, others) in together:
             if one.fault.name == other.fault.name:
                 continue
-            if one.fault.part == other.fault.part:  # one may undo the other
+            if one.fault.part != other.fault.part:
+                if its.may_go_with(others, frozenset()):
+                    yield one, other
+            elif its.may_undo(others):
                 yield from ((one, other), (other, one))
-            elif its.may_go_with(others):
-                yield one, other
 
     def _effect(self, move: Move) -> Effect:
         """What ``move`` alone does to a few single steps, wrong ones and right ones."""
         effects = [self._effect_on(move, one) for one in self.looked_at]
-        if not effects:
-            return Effect(*(np.zeros(0, bool) for _ in Effect._fields))
-        return Effect(*map(np.concatenate, zip(*effects, strict=True)))
+        return Effect(
+            *(frozenset().union(*(each[i] for each in effects)) for i in range(len(Effect._fields)))
+        )
 
     def _effect_on(self, move: Move, one: Observation) -> Effect:
         known = self.tried.effects
@@ -359,37 +416,37 @@ class Search:
         return known[move, one]
 
     def _made_effect(self, move: Move, one: Observation) -> Effect:
-        changed, right, fit = [], [], []
+        """What ``move`` alone does to the first state of ``one``."""
         got, plain = one.states[0], next(_replayed(Candidate(()), one))
         made, known = self._made(move, one)
+        first = departures(one)[0].iteration
+        wrong = {d.quantity for d in departures(one) if departs(d) and d.iteration == first}
+        changed, other = set(), set()
         for name, value in got.items():
-            same = [np.array_equal(each[name], plain[name], equal_nan=True) for each in made]
             allowed = tolerances(one.vector, one.mode)[0][name]
-            changed.append(not all(same) or not made)
-            right.append(not any(departs(d) and d.quantity == name for d in departures(one)))
-            fit.append(
-                not known
-                or self._agrees(value, made[0][name], plain[name], allowed)
-                or (changed[-1] and not right[-1] and name in self._made_of_others(move, one))
-            )
-        return Effect(np.array(changed, bool), np.array(right, bool), np.array(fit, bool))
+            if not made or any(
+                not np.array_equal(each[name], plain[name], equal_nan=True) for each in made
+            ):
+                changed.add(name)
+            if known and not self._agrees(value, made[0][name], plain[name], allowed):
+                other.add(name)
+        if one.mode != "start" and other & changed & wrong:
+            other -= wrong & changed & self._made_of_others(move, one)
+        parts = ({(one.name, name) for name in names} for names in (wrong, changed, other))
+        return Effect(*map(frozenset, parts))
 
-    def _made_of_others(self, move: Move, one: Observation) -> frozenset[str]:
-        """What ``move`` makes of something else in an iteration, and the right step does not.
+    def _made_of_others(self, move: Move, one: Observation) -> set[str]:
+        """What ``move`` makes of something else in an iteration, and the right step not.
 
         That is another quantity, or a derivative; another mistake may change it.
         """
-        mine, right = self._read((move,), one), self._read((), one)
-        return frozenset(name for of, names in mine.items() for name in names - right[of])
+        made = self._dependences((move,), one) - self._dependences((), one)
+        return {name for name, _ in made}
 
-    def _read(self, moves: tuple[Move, ...], one: Observation) -> dict[str, set[str]]:
-        """What is made of each quantity and of each derivative in a step with these mistakes."""
-        known = self.tried.read
+    def _dependences(self, moves: tuple[Move, ...], one: Observation) -> frozenset[Dependence]:
+        known = self.tried.dependences
         if (moves, one) not in known:
-            parts = innermost(one.vector.algorithm).parts._fields
-            disturbed = {name: _larger(name) for name in parts if name in one.vector.fields}
-            disturbed |= {f"derivative {name}": _derivative_larger(name) for name in DERIVATIVES}
-            known[moves, one] = _depending(moves, disturbed, one)
+            known[moves, one] = frozenset(_dependences(moves, one))
         return known[moves, one]
 
     def _made(self, move: Move, one: Observation) -> tuple[list[Any], bool]:
@@ -416,15 +473,23 @@ class Search:
 
     def _scopes(self, move: Move) -> list[Scope]:
         """The phases beside the iterations that a mistake may be made in."""
-        if _remembers(move, self.typical) or not self.starts:
+        if self._remembers(move) or not self.starts:
             return [EVERYWHERE]
         return [scope for scope in move.fault.scopes if scope[2]]
+
+    def _remembers(self, move: Move) -> bool:
+        known, key = self.memories, (move.fault.name, move.way)
+        if key not in known:
+            ways = move.fault.variants(self.typical)
+            made = ways[min(move.way, len(ways) - 1)][0](self.typical)
+            known[key] = bool(getattr(made, "remembers", False))
+        return known[key]
 
     # --- evidence
 
     def _worth_a_look(self, whole: Candidate) -> bool:
         """Of what remembers, whether it explains the start that departs first: the steps cannot."""
-        if len(whole.moves) < 2 or not any(_remembers(m, self.typical) for m in whole.moves):
+        if len(whole.moves) < 2 or not any(self._remembers(m) for m in whole.moves):
             return True
         for scopes in itertools.product(*(self._scopes(move) for move in whole.moves)):
             moves = tuple(
@@ -446,6 +511,9 @@ class Search:
 
     def _explains_one(self, candidate: Candidate, observation: Observation) -> bool:
         """Whether ``candidate`` yields what was shown, and what was wrong with it."""
+        algorithm = observation.vector.algorithm
+        if candidate.convention and candidate.change(algorithm) == algorithm:
+            candidate = candidate._replace(convention="", change=_same)  # as it is, here
         known, key = self.tried.explained, (candidate, observation, bool(self.starts))
         if key not in known:
             try:
@@ -461,11 +529,28 @@ class Search:
             return True
         return not self._is_evidence(candidate, observation)
 
+    def _to_the_end(self, candidate: Candidate) -> bool:
+        """Whether it yields what is shown after the first iterations too.
+
+        It is compared until it overflows itself. An error that grew for a hundred iterations may
+        be many tolerances; of the departure it is little.
+        """
+        for cut in self.starts + self.steps:
+            whole = self.tried.uncut.get(cut)
+            if whole is None or not self._is_evidence(candidate, cut):
+                continue
+            finite = itertools.takewhile(_is_finite, _replayed(candidate, whole))
+            gap = fits(finite, whole)
+            departure = max((found.ratio for found in departures(whole)), default=0.0)
+            if not (math.isfinite(gap) and gap <= max(CLOSE, EXPLAINED * departure)):
+                return False
+        return True
+
     def _is_evidence(self, candidate: Candidate, observation: Observation) -> bool:
         """Whether no stand-in for a memory decides here, where a start shows the memory itself."""
         if observation.mode == "start" or not self.starts:
             return True
-        if not any(_remembers(move, self.typical) for move in candidate.moves):
+        if not any(self._remembers(move) for move in candidate.moves):
             return True
         known, key = self.tried.evidence, (candidate, observation)
         if key not in known:
@@ -488,6 +573,10 @@ class Search:
         return _chosen_freely(candidate, counted)
 
 
+def _is_finite(state: Mapping[str, np.ndarray]) -> bool:
+    return all(bool(np.all(np.isfinite(value))) for value in state.values())
+
+
 def _larger(name: str) -> Convention:
     """The change of an algorithm that makes a quantity larger by 1."""
     return part(**{name: lambda right: lambda *given: right(*given) + 1.0})
@@ -498,21 +587,25 @@ def _derivative_larger(name: str) -> Convention:
     return on_problem(lambda a, problem: Altered(problem, (name,), lambda value, s: value + 1.0))
 
 
-def _depending(
-    moves: tuple[Move, ...], changes: Mapping[str, Convention], one: Observation
-) -> dict[str, set[str]]:
-    """What each of ``changes`` changes in a step with these mistakes."""
-    found: dict[str, set[str]] = {of: set() for of in changes}
-    with contextlib.suppress(ValueError, IndexError, ArithmeticError, KeyError):  # does not apply
-        before = next(_replayed(Candidate(moves), one))
-        for of, change in changes.items():
-            after = next(_replayed(Candidate(moves, of, change), one))
-            found[of] = {
-                name
-                for name in before
-                if not np.array_equal(before[name], after[name], equal_nan=True)
-            }
-    return found
+def _dependences(moves: tuple[Move, ...], one: Observation) -> Iterator[Dependence]:
+    """Which quantities of a step with these mistakes are made of which parts and derivatives."""
+    parts = innermost(one.vector.algorithm).parts._fields
+    changes = {name: _larger(name) for name in parts if name in one.vector.fields}
+    changes |= {f"derivative {name}": _derivative_larger(name) for name in DERIVATIVES}
+    before = _first(Candidate(moves), one)
+    for of, change in changes.items():
+        after = _first(Candidate(moves, "disturbed", change), one)
+        for name in before.keys() & after.keys():
+            if not np.array_equal(before[name], after[name], equal_nan=True):
+                yield name, of
+
+
+def _first(candidate: Candidate, one: Observation) -> Shown:
+    """The first state that it makes; nothing where it does not apply."""
+    try:
+        return next(_replayed(candidate, one))
+    except (ValueError, IndexError, ArithmeticError, KeyError):
+        return {}
 
 
 def _unmoved(candidate: Candidate, observation: Observation) -> bool:
@@ -536,12 +629,6 @@ def _options(vector: Vector) -> tuple[Any, ...]:
     return tuple(getattr(a, name, None) for name in ("neumann_sampling", "neumann_terms"))
 
 
-def _remembers(move: Move, typical: Any) -> bool:
-    ways = move.fault.variants(typical)
-    made = ways[min(move.way, len(ways) - 1)][0](typical)
-    return bool(getattr(made, "remembers", False))
-
-
 def short(observation: Observation) -> Observation:
     """As much of an observation as is replayed: the first iterations, or up to the first wrong."""
     first = next(filter(departs, departures(observation)), None)
@@ -549,6 +636,8 @@ def short(observation: Observation) -> Observation:
     if first is not None:
         begin = observation.vector.first_iteration if observation.mode in ("step", "start") else 1
         count = max(LONGEST, first.iteration - begin + 3)
+    if count >= len(observation.states):
+        return observation
     return dataclasses.replace(observation, states=observation.states[:count])
 
 
@@ -564,6 +653,10 @@ def _cut(vector: Vector, mode: str, count: int) -> Vector:
 def fails(observation: Observation) -> bool:
     """Whether something of it departs."""
     return any(map(departs, departures(observation)))
+
+
+def _failing_first(observation: Observation) -> tuple[bool, Any]:
+    return not fails(observation), informative(observation)
 
 
 def informative(observation: Observation) -> tuple[int, int, int, str]:
@@ -673,19 +766,22 @@ def _choices(observations: Sequence[Observation], key: str) -> frozenset[str]:
 
 
 def _other_convention(
-    method: Method, usable: Sequence[Observation], failing: Sequence[Observation]
+    method: Method, observations: Sequence[Observation], claimed: Collection[str]
 ) -> str | None:
-    """The legitimate convention under which everything is right."""
-    starts: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **method.starts}
+    """The legitimate convention under which everything is right, to the end of every run."""
     orders = {"": _same, **method.others}
-    for (order, change), (first, cut) in itertools.product(orders.items(), starts.items()):
+    cuts: dict[str, Callable[[Vector], Vector]] = {"": lambda v: v, **method.starts}
+    for name, change in method.instead.items():
+        if name.partition(" = ")[0] in claimed:
+            cuts[name] = change
+    for (order, change), (first, cut) in itertools.product(orders.items(), cuts.items()):
         if not order and not first:
             continue
         candidate = Candidate((), order, change)
         if all(
             fits(_replayed(candidate, dataclasses.replace(one, vector=cut(one.vector))), one, 1)
             <= 1
-            for one in (*failing, *itertools.filterfalse(fails, usable))
+            for one in observations
         ):
             return ", ".join(part for part in (order, first) if part)
     return None

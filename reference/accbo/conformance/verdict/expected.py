@@ -75,7 +75,7 @@ class Expected:
         whole = self.explained(explanations) if of_all else None
         for found in checks:
             why = self.reason(found.name)
-            if found.status == FAIL and (why or (whole and found.departure)):
+            if found.status == FAIL and (why or (whole and found.departure and not found.trouble)):
                 yield Check(found.name, EXPECTED, trouble=why or whole or "")
             elif found.status == PASS and found.name in self.checks:
                 yield _unexpected(found.name, f"fail ({why})", "passes")

@@ -9,7 +9,7 @@ from accbo._printable import clean
 from accbo.conformance.methods import DEFAULT, METHODS
 from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.vectors.vector import SET
-from accbo.conformance.verdict.causes import causes, shown_instead, undeclared
+from accbo.conformance.verdict.causes import causes, false_claim, shown_instead, undeclared
 from accbo.conformance.verdict.diagnosis import INSIDE, Diagnosis, at_the_edge, diagnose
 from accbo.conformance.verdict.expected import Expected
 from accbo.conformance.verdict.report import (
@@ -34,6 +34,7 @@ def judge(
     namespace: str = FROM_FILE,
     cases: int = SET,
     tier: str = "full",
+    conventions: Mapping[str, Sequence[str]] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     contract: Sequence[Check] = (),
     reproduce: str = "",
@@ -49,6 +50,9 @@ def judge(
     What fails where squares over- or underflow alone is no failure unless ``strict``; the report
     says it in its verdict.
 
+    ``conventions`` is what the implementation declares of them. What it declares nothing about it
+    may do as it likes, and the report says so; a declaration that is not true is a departure.
+
     ``contract`` are checks that are no comparison with a vector. ``expected_failures`` maps names
     of checks, globs of them and names of mistakes to reasons (``Expected``); what is not there
     fails. ``reproduce`` is a command with ``{id}`` in it. Raises ``ValueError`` for an expected
@@ -59,12 +63,15 @@ def judge(
     method = observations[0].vector.method if observations else DEFAULT
     names = [found.name for found in checks]
     expected = Expected(expected_failures or {}, names, METHODS[method].faults, bool(stopped))
+    claimed = conventions or {}
     broken = any(found.status == ERROR for found in checks)
     failing = [found for found in checks if found.status == FAIL]
     diagnosis = NOTHING._replace(first=first)
     if failing and not first:
-        diagnosis = diagnose(METHODS[method], observations)
-    if diagnosis.convention and not broken and not any(found.trouble for found in failing):
+        diagnosis = diagnose(METHODS[method], observations, claimed)
+    false = false_claim(claimed, _other(diagnosis), from_file=namespace == FROM_FILE)
+    legitimate = diagnosis.convention and not false
+    if legitimate and not broken and not any(found.trouble for found in failing):
         checks = [_renamed(found, FAIL, CONVENTION) for found in checks]
     settled = _settled(checks, expected, diagnosis)
     if not strict and _only_at_the_edge(settled, judged):
@@ -80,7 +87,7 @@ def judge(
         not_shown=_not_shown(observations),
         stopped=stopped,
         causes=causes(judged, contract),
-        suggestion=_suggestion(judged, diagnosis, namespace == FROM_FILE) if not first else "",
+        suggestion=false or _suggestion(judged, diagnosis, namespace == FROM_FILE),
         strict=strict,
     )
 
@@ -100,6 +107,13 @@ def check(observation: Observation, reproduce: str = "") -> Check:
     return Check(name, FAIL, departure=found, trouble=trouble, reproduce=command, edge=edge)
 
 
+def no_start(observations: Sequence[Observation]) -> list[Check]:
+    """That the start is not judged, where every run that is shown begins after iteration 0."""
+    modes = {one.mode for one in observations if not one.missing}
+    why = "start: not covered (no run is shown from iteration 0 on)"
+    return [Check("start", SKIP, trouble=why)] if modes & {"start", "free"} == {"free"} else []
+
+
 def _renamed(found: Check, old: str, new: str) -> Check:
     return dataclasses.replace(found, status=new) if found.status == old else found
 
@@ -112,11 +126,16 @@ def _only_at_the_edge(checks: Sequence[Check], judged: Sequence[tuple[Observatio
     return any(found.status == PASS and not at_the_edge(one) for one, found in judged)
 
 
+def _other(diagnosis: Diagnosis) -> str:
+    """The convention that a program follows where another was asked for."""
+    return diagnosis.convention or (diagnosis.named.convention if diagnosis.named else "")
+
+
 def _suggestion(
     judged: Sequence[tuple[Observation, Check]], diagnosis: Diagnosis, from_file: bool
 ) -> str:
     """What to declare or to show instead of mending anything, where no mistake is known."""
-    if diagnosis.named:
+    if diagnosis.named or diagnosis.first:
         return ""
     return undeclared(judged, from_file=from_file) or shown_instead([one for one, _ in judged])
 

@@ -31,6 +31,11 @@ IN_TRAJECTORIES = (
     "only in trajectories: something is carried from step to step that is not in the state"
 )
 
+IN_LONG_RUNS = (
+    "only in long runs, from iteration {} on: something counts the steps that were taken, such as "
+    "a schedule, a period or a buffer that fills"
+)
+
 
 def offending(observations: Sequence[Observation]) -> tuple[tuple[str, ...], str]:
     """The quantities that are wrong, in the order of causes, and where that is seen."""
@@ -46,6 +51,8 @@ def offending(observations: Sequence[Observation]) -> tuple[tuple[str, ...], str
     if all(iteration == 0 for iteration, _ in firsts):
         # what is wrong there alone is wrong in the warm start, if that may be
         return ("y",) if "y" in where else where[:1], IN_START
+    if all(one.vector.long for one in failing):
+        return where, IN_LONG_RUNS.format(min(iteration for iteration, _ in firsts))
     return where, IN_TRAJECTORIES
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from accbo._printable import clean, cleaned
 from accbo.conformance.methods import DEFAULT, catalogue
-from accbo.conformance.running.observation import Departure
+from accbo.conformance.running.observation import NO_RESULT, Departure
 from accbo.conformance.verdict.diagnosis import Diagnosis
 
 FORMAT = "accbo-report/1"
@@ -31,6 +31,7 @@ VERDICTS = {
 }
 
 NOTHING = "nothing was judged"  # a part of the third
+INCOMPLETE = "not all was judged: some cases have no result"  # another part of it
 EXCEPT = "conforms, except at the edge of the range"
 EDGE_ALONE = "departs, at the edge of the range alone"
 
@@ -102,9 +103,14 @@ class Report:
         statuses = self.counts
         if statuses[FAIL] or statuses[UNEXPECTED]:
             return 1
-        if statuses[ERROR] or self.stopped:
+        if statuses[ERROR] or self.stopped or (self.strict and self.without_result):
             return 2
         return 0 if statuses[PASS] or statuses[CONVENTION] else 2
+
+    @property
+    def without_result(self) -> int:
+        """How many cases are covered, and no result of them was given."""
+        return sum(check.status == SKIP and check.trouble == NO_RESULT for check in self.checks)
 
     @property
     def conforms(self) -> bool:
@@ -117,8 +123,10 @@ class Report:
         convention = self.diagnosis.convention
         if self.conforms and convention and self.counts[CONVENTION]:
             return f"conforms under another convention: {convention}"
+        if self.conforms and self.without_result:
+            return f"conforms in what is shown, {self.without_result} cases have no result"
         if self.exit_code == 2 and not self.counts[ERROR] and not self.stopped:
-            return NOTHING
+            return INCOMPLETE if self.without_result and self.counts[PASS] else NOTHING
         if self.conforms and self.counts[EDGE]:
             return EXCEPT
         if self.exit_code == 1 and self.severity == EDGE:
@@ -303,6 +311,8 @@ def _diagnosed(report: Report) -> list[str]:
     lines = _at_the_edge(report)
     if found.named:
         lines += ["", *named_text(found.named, report.algorithm)]
+    elif found.convention:
+        lines.append("")  # what is suggested says which
     elif any(check.status in (FAIL, EDGE) and check.departure for check in report.checks):
         lines += ["", _UNNAMED]
     lines += report.suggestion.splitlines()
