@@ -97,7 +97,10 @@ def is_true(
     wrong: Wrong, names: Sequence[str], convention: str, where: str, seen: Sequence[Observation]
 ) -> bool:
     """Whether some way to make the mistakes makes what the program makes, on fresh numbers."""
-    return any(_is(wrong, one, where) for one in _candidates(wrong, names, convention, seen))
+    candidates = _candidates(wrong, names, convention, seen)
+    if where:  # not everywhere: as the program likes
+        candidates = (one._replace(sometimes=kind) for one in candidates for kind in (False, True))
+    return any(_is(wrong, one, where) for one in candidates)
 
 
 def _candidates(

@@ -146,8 +146,8 @@ def hint(error: BaseException) -> str:
     for pattern, given, wanted in _HINTS:
         if re.search(pattern, text):
             return (
-                f"; it is given {given} arrays: factory.namespace = {wanted!r}, or --namespace "
-                f"{wanted}, makes them {wanted}'s"
+                f"; an array there is {given}'s: factory.namespace = {wanted!r}, or --namespace "
+                f"{wanted}, makes those that it is given {wanted}'s"
             )
     for pattern, advice in _ADVICE:
         if re.search(pattern, text):

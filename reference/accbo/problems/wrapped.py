@@ -19,6 +19,8 @@ from accbo._arrays import (
 )
 from accbo.problem import BilevelProblem, NoiseFields, Sample
 
+DERIVATIVES = ("grad_y_lower", "hvp_lower", "cross_lower", "grad_y_upper", "grad_x_upper")
+
 
 @traceable
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,37 @@ class Perturbed(Wrapped):
     def outer_y(self, derivative: Array) -> Array:
         """A derivative near this one."""
         return self.near(derivative)
+
+
+@dataclass(frozen=True, eq=False)
+class Altered(Wrapped):
+    """Some derivatives, by name, as ``change`` makes them of the right ones and the sample."""
+
+    names: tuple[str, ...]
+    change: Callable[[Array, Sample], Array]
+
+    def _made(self, name: str, value: Array, sample: Sample) -> Array:
+        return self.change(value, sample) if name in self.names else value
+
+    def grad_x_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """∇_x F, shape ``(..., d_x)``."""
+        return self._made("grad_x_upper", super().grad_x_upper(x, y, sample), sample)
+
+    def grad_y_upper(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """∇_y F, shape ``(..., d_y)``."""
+        return self._made("grad_y_upper", super().grad_y_upper(x, y, sample), sample)
+
+    def grad_y_lower(self, x: Array, y: Array, sample: Sample = None) -> Array:
+        """∇_y G, shape ``(..., d_y)``."""
+        return self._made("grad_y_lower", super().grad_y_lower(x, y, sample), sample)
+
+    def hvp_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
+        """∇²_yy G v, shape ``(..., d_y)``."""
+        return self._made("hvp_lower", super().hvp_lower(x, y, v, sample), sample)
+
+    def cross_lower(self, x: Array, y: Array, v: Array, sample: Sample = None) -> Array:
+        """∇²_xy G v, shape ``(..., d_x)``."""
+        return self._made("cross_lower", super().cross_lower(x, y, v, sample), sample)
 
 
 @traceable

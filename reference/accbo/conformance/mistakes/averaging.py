@@ -48,7 +48,7 @@ def _y_after_x(at: Iteration, after: Any) -> Any:
     return after._replace(y=right(problem, after.x, y, *rest))
 
 
-_NEWEST = both(LOOPS, without(has("z")))  # h reads the y that the same iteration made
+NEWEST = both(LOOPS, without(has("z")))  # h reads the y that the same iteration made
 
 MISTAKES = (
     Mistake(
@@ -82,7 +82,7 @@ MISTAKES = (
         "h is taken at the y before this iteration's steps",
         "the hypergradient is behind by the lower steps of its own iteration",
         ways(within(_y_before, y=_lagging)),
-        _NEWEST,
+        NEWEST,
     ),
     Mistake(
         "y after x",
@@ -90,6 +90,6 @@ MISTAKES = (
         "x moves first, and y at x_{t+1}",
         "another order of the same steps: the hypergradient is behind by the lower steps",
         ways(within(_y_after_x, y=_noted)),
-        _NEWEST,
+        NEWEST,
     ),
 )

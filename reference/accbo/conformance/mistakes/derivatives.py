@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from accbo._arrays import Array, dot, namespace, norm, traceable
+from accbo._arrays import Array, dot, namespace, norm, rows, traceable
 from accbo.algorithms.stocbio import batch_steps
-from accbo.conformance.mistakes.changes import on_problem, part
+from accbo.conformance.mistakes.changes import Iteration, given, on_problem, part, within
 from accbo.conformance.mistakes.mistake import (
     Change,
     Choices,
@@ -23,7 +23,8 @@ from accbo.conformance.mistakes.mistake import (
     without,
 )
 from accbo.conformance.mistakes.series import of_value
-from accbo.problems.wrapped import Wrapped
+from accbo.problems.wrapped import Altered, Wrapped
+from accbo.upper import gradient_step
 
 # --- weight decay, sums for means -----------------------------------------------------------------
 
@@ -45,37 +46,34 @@ def decayed(decay: float) -> Change:
     return on_problem(lambda algorithm, problem: Decayed(problem, decay))
 
 
-@dataclass(frozen=True, eq=False)
-class Summed(Wrapped):
-    """The sum over a batch of indices in the place of its mean, in some derivatives."""
+def _decayed_step(decay: float) -> Change:
+    """The same where y moves, beside the estimate of the gradient and not inside it."""
+    return part(y=lambda right: lambda y, direction, size: right(y, direction + decay * y, size))
 
-    names: tuple[str, ...]
 
-    def _summed(self, name: str, value: Array, sample: Any) -> Array:
-        index = sample.get("index") if name in self.names and sample else None
+def decays(algorithm: Any, decay: float) -> list[Change]:
+    """The ways to decay y by λ."""
+    found = [decayed(decay)]
+    return [*found, _decayed_step(decay)] if _ESTIMATED(type(algorithm)) else found
+
+
+def _summed(problem: Any, names: tuple[str, ...], size: int = 0) -> Altered:
+    """Some derivatives as sums over a batch where they are means.
+
+    The batch is one of indices, or of ``size`` samples, each with a value of its own.
+    """
+
+    def total(value: Array, sample: Any) -> Array:
+        index = (sample or {}).get("index")
+        if size:
+            return size * value
         return value if index is None else value * index.shape[-1]
 
-    def grad_x_upper(self, x: Array, y: Array, sample: Any = None) -> Array:
-        """∇_x F, shape ``(..., d_x)``."""
-        return self._summed("grad_x_upper", super().grad_x_upper(x, y, sample), sample)
-
-    def grad_y_upper(self, x: Array, y: Array, sample: Any = None) -> Array:
-        """∇_y F, shape ``(..., d_y)``."""
-        return self._summed("grad_y_upper", super().grad_y_upper(x, y, sample), sample)
-
-    def grad_y_lower(self, x: Array, y: Array, sample: Any = None) -> Array:
-        """∇_y G, shape ``(..., d_y)``."""
-        return self._summed("grad_y_lower", super().grad_y_lower(x, y, sample), sample)
-
-    def hvp_lower(self, x: Array, y: Array, v: Array, sample: Any = None) -> Array:
-        """∇²_yy G v, shape ``(..., d_y)``."""
-        return self._summed("hvp_lower", super().hvp_lower(x, y, v, sample), sample)
-
-    def cross_lower(self, x: Array, y: Array, v: Array, sample: Any = None) -> Array:
-        """∇²_xy G v, shape ``(..., d_x)``."""
-        return self._summed("cross_lower", super().cross_lower(x, y, v, sample), sample)
+    return Altered(problem, names, total)
 
 
+_ESTIMATED = made_by("y", gradient_step)  # y moves along an estimate that is carried along
+_BATCHES = made_by("y", batch_steps)
 _TERM_BY_TERM = has("hvp_lower")  # a table's row is one term, and the sizes of x and y differ
 _UPPER, _SECOND = ("grad_x_upper", "grad_y_upper"), ("hvp_lower", "cross_lower")
 _SUMS = (("grad_y_lower",), _UPPER, ("grad_y_lower", *_SECOND), ("grad_y_lower", *_UPPER, *_SECOND))
@@ -92,12 +90,40 @@ def _many_times(name: str) -> Callable[[Any], Any]:
     return make
 
 
+def _summed_above(*names: str) -> Change:
+    """The sums over the batch of the upper level in the place of some means."""
+    return given(problem=lambda problem, sample: _summed(problem, names, rows(sample.upper)))
+
+
+def _summed_estimates(levels: Sequence[str]) -> Change:
+    """u, v or both as sums over a batch where they are means."""
+
+    def refreshed(right: Any, at: Iteration, gradient: Any, point: Any, size: int) -> Array:
+        level = "estimate" if "refreshed" in at.seen else "lower_estimate"  # u comes first
+        at.seen["refreshed"] = True
+        return (size if level in levels else 1) * right(gradient, point, size)
+
+    def difference(
+        right: Any, at: Iteration, gradient: Any, new: Any, old: Any, estimate: Array, size: int
+    ) -> Array:
+        return estimate + size * (right(gradient, new, old, estimate, size) - estimate)
+
+    return within(None, refreshed=refreshed, **dict.fromkeys(levels, difference))
+
+
 def _sums(algorithm: Any) -> Sequence[Choices]:
     found: list[Choices] = []
-    if made_by("y", batch_steps)(type(algorithm)):
+    if _BATCHES(type(algorithm)):
         found.append((part(y=_many_times("lower")),))
+        found += [
+            (_summed_above(*names),)
+            for names in (_UPPER, _SECOND, (*_UPPER, *_SECOND), *((n,) for n in _UPPER + _SECOND))
+        ]
+    if has("lower_estimate")(type(algorithm)):
+        levels = ("lower_estimate", "estimate")
+        found += [(_summed_estimates(names),) for names in (levels, levels[:1], levels[1:])]
     for names in _SUMS:
-        found.append((on_problem(lambda a, problem, names=names: Summed(problem, names)),))  # type: ignore[misc]
+        found.append((on_problem(lambda a, problem, names=names: _summed(problem, names)),))  # type: ignore[misc]
     return found
 
 
@@ -192,19 +218,38 @@ def clipped_h(threshold: float, guard: float = 0.0) -> Change:
 @traceable
 @dataclass(frozen=True, eq=False)
 class ShortLower(Wrapped):
-    """∇_y G no longer than a threshold."""
+    """∇_y G no longer than a threshold; of a batch, its mean."""
 
     threshold: float
     guard: float
+    in_batches: bool = False
 
     def grad_y_lower(self, x: Array, y: Array, sample: Any = None) -> Array:
         """∇_y G min(1, c/‖∇_y G‖), shape ``(..., d_y)``."""
-        return shortened(super().grad_y_lower(x, y, sample), self.threshold, self.guard)
+        gradient = super().grad_y_lower(x, y, sample)
+        if not self.in_batches:
+            return shortened(gradient, self.threshold, self.guard)
+        mean = namespace(gradient).mean(gradient, axis=0)
+        return gradient + (shortened(mean, self.threshold, self.guard) - mean)
 
 
-def clipped_lower(threshold: float, guard: float) -> Change:
-    """A lower gradient that is clipped."""
-    return on_problem(lambda algorithm, problem: ShortLower(problem, threshold, guard))
+def _short_lower(threshold: float, guard: float, in_batches: bool = False) -> Change:
+    return on_problem(lambda algorithm, problem: ShortLower(problem, threshold, guard, in_batches))
+
+
+def _short_direction(threshold: float, guard: float) -> Change:
+    """What y moves along, no longer than a threshold."""
+    return part(y=lambda right: lambda y, u, size: right(y, shortened(u, threshold, guard), size))
+
+
+def lower_clips(algorithm: Any, threshold: float) -> list[Change]:
+    """The ways to clip the lower gradient at a threshold: each one, their mean, or its estimate."""
+    cls, found = type(algorithm), [_short_lower(threshold, guard) for guard in _GUARDS]
+    if _BATCHES(cls):
+        found += [_short_lower(threshold, guard, in_batches=True) for guard in _GUARDS]
+    if _ESTIMATED(cls):
+        found += [_short_direction(threshold, guard) for guard in _GUARDS]
+    return found
 
 
 _GUARDS = (0.0, GUARD)
@@ -216,7 +261,7 @@ MISTAKES = (
         "y",
         "∇_y G + λ y, as by an optimiser's weight decay",
         "y tracks the minimiser of another function, and the implicit term belongs to the old one",
-        lambda a: [(decayed(value),) for value in DECAYS],
+        lambda a: [(change,) for value in DECAYS for change in decays(a, value)],
         every,
         laws=False,
     ),
@@ -234,7 +279,7 @@ MISTAKES = (
         "y",
         "∇_y G min(1, c/‖∇_y G‖)",
         "far from y*(x) the lower level moves at a fixed speed and loses its rate",
-        lambda a: [(clipped_lower(c, guard),) for c in THRESHOLDS for guard in _GUARDS],
+        lambda a: [(change,) for c in THRESHOLDS for change in lower_clips(a, c)],
         every,
         laws=False,
     ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accbo._arrays import Array, namespace, traceable
+from accbo.conformance.mistakes.averaging import NEWEST
 from accbo.conformance.mistakes.changes import Iteration, on_problem, part, within
 from accbo.conformance.mistakes.mistake import Change, Choices, Mistake, every, has
 from accbo.conformance.mistakes.places import CLEANING
@@ -73,6 +74,17 @@ def _cross_elsewhere(where: str) -> Change:
     return within(y_average=_noted, momentum=momentum)
 
 
+def _y_noted(right: Any, at: Iteration, problem: Any, x: Array, y: Array, *rest: Any) -> Array:
+    at.seen["y"] = y
+    return right(problem, x, y, *rest)
+
+
+def _cross_at_the_old_y(
+    right: Any, at: Iteration, problem: Any, x: Array, y: Array, z: Array, sample: Any
+) -> Array:
+    return right(CrossAt(problem, (x, at.seen["y"])), x, y, z, sample)
+
+
 def _stacked(x: Array, new: Any, h_new: Array, h_old: Array) -> Array:
     """Both values where a rule asks for both at once, else the one of its point."""
     if x.ndim > new[0].ndim:
@@ -103,6 +115,8 @@ def _points(algorithm: Any) -> Sequence[Choices]:
     changes = [(on_problem(lambda a, problem: CrossAtZero(problem)),)]
     if has("y_average")(type(algorithm)):
         changes += [(_cross_elsewhere(where),) for where in ("at y", "at the new point", "at y_t")]
+    if NEWEST(type(algorithm)):
+        changes.append((within(y=_y_noted, h=_cross_at_the_old_y),))
     return changes
 
 

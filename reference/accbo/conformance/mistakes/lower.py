@@ -390,7 +390,7 @@ MISTAKES = (
         "the inner steps are on the first batch",
         "y moves towards the minimiser of that batch",
         _on_samples(_first_repeated),
-        both(LOOPS, _MANY),
+        both(_MANY, without(NESTEROV)),
         {"StocBiO": f"{CLEANING}, stocbio.py:52-58"},
     ),
     Mistake(

@@ -23,7 +23,6 @@ from accbo.conformance.mistakes.mistake import (
     both,
     has,
     made_by,
-    without,
 )
 from accbo.conformance.mistakes.places import AUC, CLEANING
 from accbo.momentum import Gradient, Point, moving_average, recursive_momentum
@@ -237,7 +236,23 @@ def _from_zero(factor: Callable[[float], float]) -> Change:
 
 
 def _zeros(algorithm: Any) -> Sequence[Choices]:
+    if _TWO_LEVELS(type(algorithm)):
+        return [(_both_from_zero(names),) for names in _LEVELS]
     return [(_from_zero(factor),) for factor in (lambda b: 1 - b, lambda b: 0.0, lambda b: b)]
+
+
+def _both_from_zero(names: Sequence[str]) -> Change:
+    """m_0 = 0, u_0 = 0, or both, so that x, y or both stay where they are in iteration 0."""
+    moved = {"momentum": "x", "lower_momentum": "y"}
+
+    def after(algorithm: Any, before: Any, state: Any) -> Any:
+        if not isinstance(before, Before):
+            return state
+        zeros = namespace(state.x).zeros_like
+        stay = {moved[name]: getattr(state, f"{moved[name]}_previous") for name in names}
+        return state._replace(**stay, **{name: zeros(getattr(state, name)) for name in names})
+
+    return then(after)
 
 
 # --- rules of a moving average: (gradient, new, momentum, decay) --------------------------------
@@ -402,7 +417,7 @@ MISTAKES = (
         "m_0 is averaged with a momentum of zero, or is zero itself",
         "none for long runs; until 1/(1 − β) iterations m is too short",
         _zeros,
-        both(has("momentum", "x"), without(_TWO_LEVELS)),
+        has("momentum", "x"),
         scopes=AS_IT_IS,
         laws=False,
     ),

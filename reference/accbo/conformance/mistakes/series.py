@@ -113,10 +113,11 @@ def _fewer(own_layout: bool) -> Change:
     return part(series=make)
 
 
-def _more(extra: int | None, in_batches: bool = False) -> Change:
+def _more(extra: int | None, in_batches: bool = False, always: bool = True) -> Change:
     """Q + 1 terms; the factor without a sample takes row ``extra``, or the expectation.
 
-    Where there is no row, Q being 1, a batch is that of the cross derivative.
+    Where there is no row, Q being 1, a batch is that of the cross derivative; or there is no
+    further term unless ``always``.
     """
 
     def make(right: Any) -> Any:
@@ -125,6 +126,8 @@ def _more(extra: int | None, in_batches: bool = False) -> Change:
             if sampling == "randomised":
                 return total * (terms + 1) / terms
             power, given = v, rows(s.hessian)
+            if not (given or always):
+                return total
             for index in term_rows(sampling, terms, terms - 1):
                 power = power - p(power, _row(s.hessian, index)) / scale
             zeta = None if extra is None or not given else _row(s.hessian, extra % given)
@@ -139,8 +142,10 @@ def _more(extra: int | None, in_batches: bool = False) -> Change:
 
 def _extra_terms(algorithm: Any) -> Sequence[Choices]:
     if made_by("h", batch_gradient)(type(algorithm)):
-        return [(_more(extra, in_batches=True),) for extra in (-1, 0)]
-    return [(_more(extra),) for extra in (-1, 0, None)]
+        first = [(_more(extra, in_batches=True),) for extra in (-1, 0)]
+    else:
+        first = [(_more(extra),) for extra in (-1, 0, None)]
+    return [*first, *((_more(extra, always=False),) for extra in (-1, 0))]
 
 
 def _without_scale(outside: bool, inside: bool) -> Change:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from accbo.conformance.mistakes.changes import part
+from accbo._arrays import Array
+from accbo.conformance.mistakes.changes import Iteration, part, within
 from accbo.conformance.mistakes.mistake import Change, Mistake, has, ways
 from accbo.conformance.mistakes.places import AUC
 
@@ -25,6 +26,29 @@ def _powers(lower: float, upper: float) -> Change:
 def _first(right: Any) -> Any:
     """The size of iteration 0."""
     return lambda *arguments: right(*arguments[:-1], 0)
+
+
+def _constant(right: Any) -> Any:
+    """The constant itself, at every t."""
+    return lambda *arguments: 1.0
+
+
+def _own_size(name: str, constant: str, make: Callable[[Any], Any]) -> Change:
+    """The step size of one variable alone from ``make(right)``, where one rule makes both."""
+
+    def rule(right: Any, at: Iteration, variable: Array, direction: Array, size: float) -> Array:
+        a, t = at.algorithm, 0 if at.state is None else at.state.iteration
+        return right(variable, direction, getattr(a, constant) * make(a.parts.size)(a.offset, t))
+
+    return within(None, **{name: rule})
+
+
+def _own_sizes(make: Callable[[Any], Any]) -> tuple[Change, ...]:
+    """β_t alone, and α_t alone."""
+    return (
+        _own_size("y", "lower_step_size", make),
+        _own_size("x", "upper_step_size", make),
+    )
 
 
 def _away(shift: int) -> Callable[[Any], Any]:
@@ -69,7 +93,18 @@ MISTAKES = (
         "sizes",
         "α, β, η or all of them do not shrink",
         "the error stays at the noise of that size",
-        ways(part(size=_first, decay=_first), part(size=_first)),
+        ways(
+            *(
+                change
+                for make in (_first, _constant)
+                for change in (
+                    part(size=make, decay=make),
+                    part(size=make),
+                    part(decay=make),
+                    *_own_sizes(make),
+                )
+            )
+        ),
         ONE_SCALE,
     ),
     Mistake(
@@ -77,7 +112,13 @@ MISTAKES = (
         "sizes",
         "w + t is off by one",
         "none for long runs; the first steps are other ones",
-        ways(part(y_size=_away(1), x_size=_away(1))),
+        ways(
+            *(
+                part(**dict.fromkeys(names, _away(shift)))
+                for names in (("y_size", "x_size"), ("y_size",), ("x_size",))
+                for shift in (1, -1)
+            )
+        ),
         TWO_SCALES,
     ),
     Mistake(
@@ -85,7 +126,14 @@ MISTAKES = (
         "sizes",
         "w + t is off by one",
         "none for long runs; the first steps are other ones",
-        ways(*(part(size=_away(shift), decay=_away(shift)) for shift in (1, -1))),
+        ways(
+            *(
+                part(**dict.fromkeys(names, _away(shift)))
+                for names in (("size", "decay"), ("decay",), ("size",))
+                for shift in (1, -1)
+            ),
+            *(change for shift in (1, -1) for change in _own_sizes(_away(shift))),
+        ),
         ONE_SCALE,
     ),
 )

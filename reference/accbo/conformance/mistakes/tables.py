@@ -7,12 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from accbo._arrays import Array, map_arrays, namespace
-from accbo.conformance.mistakes.changes import Before, Variant, part, remembering, then
-from accbo.conformance.mistakes.mistake import AS_IT_IS, EVERYWHERE, Change, Mistake, has, ways
+from accbo.conformance.mistakes.changes import (
+    Before,
+    Iteration,
+    Variant,
+    part,
+    remembering,
+    then,
+    within,
+)
+from accbo.conformance.mistakes.mistake import (
+    AS_IT_IS,
+    EVERYWHERE,
+    Change,
+    Choices,
+    Mistake,
+    has,
+    ways,
+)
 from accbo.conformance.mistakes.places import AUC
+from accbo.problems.wrapped import DERIVATIVES
 from accbo.saga import Table, saga
 
-TABLES = ("grad_y_lower", "hvp_lower", "cross_lower", "grad_y_upper", "grad_x_upper")
+TABLES = DERIVATIVES
 _PRODUCTS = TABLES[1:3]
 _HAS = has(*TABLES)
 
@@ -22,6 +39,15 @@ Rule = Callable[[Any, Table, Array, Array], tuple[Array, Table]]
 
 def _by(rule: Rule, names: Sequence[str] = TABLES) -> Change:
     return part(**dict.fromkeys(names, lambda right: lambda *arguments: rule(right, *arguments)))
+
+
+# all of them, those of a level, or one alone
+_CHOICES = (TABLES, TABLES[:3], TABLES[3:], *((name,) for name in TABLES))
+
+
+def _in_some(*rules: Rule) -> Callable[[Any], Sequence[Choices]]:
+    """Each rule in every choice of tables, all of them first."""
+    return ways(*(_by(rule, names) for names in _CHOICES for rule in rules))
 
 
 def _neighbour(shift: int, in_mean: bool) -> Rule:
@@ -87,6 +113,21 @@ def _last_seen(
     return (new - memory + table.mean, right(table, index, new)[1]), new
 
 
+def _last_seen_once_known(
+    right: Any, memory: Any, table: Table, index: Array, new: Array
+) -> tuple[tuple[Array, Table], Any]:
+    """The same, the first estimate being right: nothing was seen before it."""
+    (last, known), (estimate, after) = memory, right(table, index, new)
+    xp = namespace(new)
+    wrong = xp.where(known == 1, new - last + table.mean, estimate)
+    return (wrong, after), (new, xp.ones_like(known))
+
+
+def _nothing_seen(state: Any, name: str) -> tuple[Array, Array]:
+    mean = _mean_of(state, name)
+    return mean, 0 * mean[..., :1]
+
+
 def _mean_of(state: Any, name: str) -> Array:
     """The derivative seen last, where it is not known."""
     return getattr(state.tables, name).mean
@@ -111,6 +152,15 @@ def _emptied(algorithm: Any, before: Any, after: Any) -> Any:
     return after._replace(tables=empty)
 
 
+def _stays(right: Any, at: Iteration, value: Array, *rest: Any) -> Array:
+    """Nothing moves in iteration 0, whose estimates are the means of empty tables."""
+    return value if at.state is None else right(value, *rest)
+
+
+def _empty_from_the_start(algorithm: Any) -> Any:
+    return then(_emptied)(within(x=_stays, y=_stays, z=_stays)(algorithm))
+
+
 MISTAKES = (
     Mistake(
         "control variate from another index",
@@ -120,6 +170,7 @@ MISTAKES = (
         ways(
             *(_by(_neighbour(shift, in_mean)) for shift in (1, -1) for in_mean in (False, True)),
             remembering(_mean_of, **dict.fromkeys(TABLES, _last_seen)),
+            remembering(_nothing_seen, **dict.fromkeys(TABLES, _last_seen_once_known)),
         ),
         _HAS,
         {"SABA": f"{AUC}, saba.py:10-33; data cleaning, saba.py:15-38"},
@@ -130,7 +181,7 @@ MISTAKES = (
         "tables",
         "the mean stays that of the start",
         "a bias as large as the derivatives have changed since the start",
-        ways(_by(_mean_kept)),
+        _in_some(_mean_kept),
         _HAS,
         scopes=AS_IT_IS,
     ),
@@ -139,7 +190,7 @@ MISTAKES = (
         "tables",
         "stored_i stays as it was, the mean moves",
         "mean and rows drift apart: a bias that grows",
-        ways(_by(_row_kept)),
+        _in_some(_row_kept),
         _HAS,
         scopes=AS_IT_IS,
     ),
@@ -148,7 +199,7 @@ MISTAKES = (
         "tables",
         "rows and mean stay those of the start",
         "unbiased, and of the variance of a sample once x is away from the start",
-        ways(_by(_all_kept)),
+        _in_some(_all_kept),
         _HAS,
         scopes=AS_IT_IS,
     ),
@@ -157,7 +208,7 @@ MISTAKES = (
         "tables",
         "mean += new − stored_i",
         "the mean is no longer that of the rows: a bias as large as a sample's error",
-        ways(_by(_whole_change)),
+        _in_some(_whole_change),
         _HAS,
         scopes=AS_IT_IS,
     ),
@@ -167,7 +218,7 @@ MISTAKES = (
         "stored_i := new comes first, so that new − stored_i = 0 and the estimate is the mean; "
         "or the new mean is added to new − stored_i",
         "SAG: biased by the age of the rows",
-        ways(_by(_updated_first), _by(_new_mean)),
+        _in_some(_updated_first, _new_mean),
         _HAS,
         scopes=AS_IT_IS,
     ),
@@ -176,7 +227,7 @@ MISTAKES = (
         "tables",
         "estimate = new − stored_i",
         "the estimate vanishes once the tables are up to date: x stops anywhere",
-        ways(_by(_no_mean)),
+        _in_some(_no_mean),
         _HAS,
         scopes=AS_IT_IS,
     ),
@@ -210,7 +261,7 @@ MISTAKES = (
         "start",
         "rows and means are zero after the start",
         "biased until every term has been drawn",
-        ways(then(_emptied)),
+        ways(then(_emptied), _empty_from_the_start),
         _HAS,
         scopes=(EVERYWHERE,),
     ),

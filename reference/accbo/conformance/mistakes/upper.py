@@ -172,7 +172,7 @@ MISTAKES = (
         "x",
         "x − η h/‖h‖",
         "another method's step: x never comes closer than η",
-        ways(step_by(normalized_step)),
+        ways(step_by(normalized_step), _plain_norm(stays=False), _plain_norm(stays=True)),
         _PLAIN,
     ),
     Mistake(

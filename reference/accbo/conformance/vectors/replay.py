@@ -137,7 +137,7 @@ def _closest(
     if target is None:
         return states[index % len(states)]
     if replicates:
-        return _closest_each(states, target[index], replicates)
+        return _closest_each(states, target[index], replicates, chosen)
 
     def distance(state: Any) -> float:
         arrays = shown(state)
@@ -161,7 +161,9 @@ def _relative(array: np.ndarray, target: np.ndarray) -> np.ndarray:
     return gap / largest if 0 < largest < np.inf else gap
 
 
-def _closest_each(states: Sequence[Any], target: Shown, replicates: tuple[int, ...]) -> Any:
+def _closest_each(
+    states: Sequence[Any], target: Shown, replicates: tuple[int, ...], chosen: list[int]
+) -> Any:
     """Of every replicate the state that comes closest."""
 
     def distance(state: Any) -> np.ndarray:
@@ -175,7 +177,9 @@ def _closest_each(states: Sequence[Any], target: Shown, replicates: tuple[int, .
         )
         return worst
 
-    which = np.argmin([distance(state) for state in states], axis=0)
+    gaps = np.array([distance(state) for state in states])
+    which = np.argmin(gaps, axis=0)
+    chosen += which[np.max(gaps, axis=0) > np.min(gaps, axis=0)].tolist()
     others = [leaves(state) for state in states[1:]]
 
     def pick(leaf: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accbo.conformance.methods import Method
-from accbo.conformance.mistakes.changes import innermost, part, scoped
+from accbo.conformance.mistakes.changes import innermost, on_problem, part, scoped
 from accbo.conformance.mistakes.mistake import EVERYWHERE, Fault, Scope
 from accbo.conformance.mistakes.momentum import RECURSIVE
 from accbo.conformance.running.observation import (
@@ -31,11 +31,13 @@ from accbo.conformance.running.observation import (
     growth,
     ratio,
 )
-from accbo.conformance.vectors.replay import HELD, Shown, replaying, tolerances
+from accbo.conformance.vectors.replay import HELD, Shown, iterations, replaying, tolerances
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
 from accbo.conformance.verdict.fitted import both_sides_seen, with_fitted_ways
 from accbo.conformance.verdict.locate import CLOSE, offending
 from accbo.conformance.verdict.rules import by_elimination, single_precision
+from accbo.conformance.verdict.when import SOMETIMES, when
+from accbo.problems.wrapped import DERIVATIVES, Altered
 
 EXPLAINED = 1e-3  # of the departure may be left unexplained
 LONGEST = 8  # iterations of a trajectory that are replayed
@@ -44,6 +46,7 @@ INSIDE = "where no square over- or underflows"
 AT_FIRST = "in the first {} iterations of every run it looks like “{}”, and later it does not"
 FEWEST = 3  # vectors that depart, for a mistake to be blamed on some conventions
 
+Dependence = tuple[str, str]  # a quantity, and a part or derivative that it is made of
 Convention = Callable[[Any], Any]  # of an algorithm to the same under another convention
 
 
@@ -61,6 +64,7 @@ class Candidate(NamedTuple):
     moves: tuple[Move, ...]
     convention: str = ""
     change: Convention = lambda algorithm: algorithm
+    sometimes: bool = False  # or not, as the program likes
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,12 +74,13 @@ class Candidate(NamedTuple):
     def algorithms(self, algorithm: Any) -> list[Any]:
         """What is replayed; of several, a hidden draw chooses one at every iteration."""
         made = [self.change(algorithm)]
+        right = made if self.sometimes else []
         for fault, way, scope in self.moves:
             ways = fault.variants(innermost(made[0]))
             if way >= len(ways):
                 raise IndexError(f"{fault.name} has no way number {way} here")
             made = [scoped(choice, scope)(one) for one in made for choice in ways[way]]
-        return made
+        return [*made, *right]
 
     def without(self, index: int) -> Candidate:
         """The others of its mistakes."""
@@ -162,11 +167,11 @@ def diagnose(
     tried = Tried({cut: one for cut, one in zip(usable, whole, strict=True) if cut is not one})
     for size, label, cases, conventions in _attempts(method, usable, wrong):
         search = Search(method, cases, tried)
-        found = search.named(size, conventions)
+        found = search.sometimes() if label == SOMETIMES else search.named(size, conventions)
         if found is None and size == 1:
             found = _by_rule(method, cases, [tried.uncut.get(one, one) for one in search.failing])
         if found:
-            return Diagnosis(None, found._replace(where=label), where, remark)
+            return Diagnosis(None, found._replace(where=found.where or label), where, remark)
         if tried.at_first:
             names = " and ".join(tried.at_first[0])
             return Diagnosis(None, None, where, AT_FIRST.format(LONGEST, names))
@@ -193,6 +198,8 @@ def _attempts(
         yield size, "", usable, {"": _same, **method.others}
         for label, cases in _blamed(usable, wrong):
             yield size, label, cases, {"": _same}
+        if size == 1:
+            yield size, SOMETIMES, usable, {"": _same}
     inside = list(itertools.filterfalse(at_the_edge, usable))
     if len(inside) < len(usable) and any(map(fails, inside)):
         for size in (1, 2):
@@ -208,6 +215,7 @@ class Tried:
         self.explained: dict[tuple[Candidate, Observation, bool], bool] = {}
         self.evidence: dict[tuple[Candidate, Observation], bool] = {}
         self.effects: dict[tuple[Move, Observation], Effect] = {}
+        self.dependences: dict[tuple[tuple[Move, ...], Observation], frozenset[Dependence]] = {}
 
 
 class Search:
@@ -242,25 +250,72 @@ class Search:
         for name, change in conventions.items():
             if name and size > 1:
                 continue
-            found: dict[tuple[str, ...], Candidate] = {}
-            for candidate in self._fitting(size, name, change):
-                names = tuple(sorted(candidate.names, key=self.order.index))
-                if names in found or not both_sides_seen(names, self.starts + self.steps):
-                    continue
-                if self._to_the_end(candidate):
-                    found[names] = candidate
-                else:
-                    self.tried.at_first.append(names)
+            found = self._named(self._fitting(size, name, change), name)
             if found:
-                best = next(iter(found.values()))
-                counted = self._counted(best)
-                return Named(
-                    tuple(found),
-                    name,
-                    max((_error(best, one) for one in counted), default=0.0),
-                    sum(len(one.states) for one in counted),
-                )
+                return found
         return None
+
+    def sometimes(self) -> Named | None:
+        """A mistake that is made in some iterations or replicates, the others being right."""
+        if len(self.failing) < FEWEST:
+            return None
+        fitting = list(self._fitting_sometimes())
+        found = self._named(iter(fitting))
+        if found is None:
+            return None
+        best = next(one for one in fitting if one.names == found.names[0])
+        return found._replace(where=self._when(best))
+
+    def _when(self, candidate: Candidate) -> str:
+        """In which iterations it is made, of those where it would show."""
+        seen: list[tuple[int, bool]] = []
+        for one in self.steps:
+            chosen: list[int] = []
+            replay = _replayed(candidate, one, chosen=chosen)
+            for t in iterations(one.vector, one.mode)[: len(one.states)]:
+                before = len(chosen)
+                next(replay)
+                seen += [(t, which == 0) for which in chosen[before:]]
+        return when(seen)
+
+    def _named(self, candidates: Iterator[Candidate], convention: str = "") -> Named | None:
+        """What is said of those that fit."""
+        found: dict[tuple[str, ...], Candidate] = {}
+        for candidate in candidates:
+            names = tuple(sorted(candidate.names, key=self.order.index))
+            if names in found or not both_sides_seen(names, self.starts + self.steps):
+                continue
+            if self._to_the_end(candidate):
+                found[names] = candidate
+            elif not candidate.sometimes:
+                self.tried.at_first.append(names)
+        if not found:
+            return None
+        best = next(iter(found.values()))
+        counted = self._counted(best)
+        return Named(
+            tuple(found),
+            convention,
+            max((_error(best, one) for one in counted), default=0.0),
+            sum(len(one.states) for one in counted),
+        )
+
+    def _fitting_sometimes(self) -> Iterator[Candidate]:
+        """Those that a program makes at will and that need no memory, which would be unknown."""
+        wrong = [one for one in self.steps if fails(one)]
+        single = [one for one in wrong if one.mode == "step" and not one.vector.replicates]
+        for moves in self._moves(1):
+            if self._remembers(moves[0]) or not self._explains(Candidate(moves), single):
+                continue
+            for scope in self._scopes(moves[0]):
+                candidate = Candidate((moves[0]._replace(scope=scope),), sometimes=True)
+                if (
+                    self._explains(candidate, wrong)
+                    and self._explains(candidate, self.steps + self.starts)
+                    and self._needed(candidate)
+                ):
+                    yield candidate
+                    break
 
     def _fitting(self, size: int, name: str, change: Convention) -> Iterator[Candidate]:
         for moves in self._moves(size):
@@ -389,13 +444,29 @@ class Search:
             if known and not self._agrees(value, made[0][name], plain[name], allowed[name])
         }
         unlike = other & changed & wrong if one.mode != "start" else set()
-        made_of = _dependences(move, one) if unlike else ()
+        if unlike:
+            other -= unlike & self._made_of_others(move, one)
+        made_of = self._dependences((move,), one) if unlike & other else frozenset()
         return Effect(
             frozenset((one.name, name) for name in wrong),
             frozenset((one.name, name) for name in changed),
             frozenset((one.name, name) for name in other),
-            frozenset((one.name, name, of) for name, of in made_of if name in unlike),
+            frozenset((one.name, name, of) for name, of in made_of if name in unlike & other),
         )
+
+    def _made_of_others(self, move: Move, one: Observation) -> set[str]:
+        """What ``move`` makes of something else in an iteration, and the right step not.
+
+        That is another quantity, or a derivative; another mistake may change it.
+        """
+        made = self._dependences((move,), one) - self._dependences((), one)
+        return {name for name, _ in made}
+
+    def _dependences(self, moves: tuple[Move, ...], one: Observation) -> frozenset[Dependence]:
+        known = self.tried.dependences
+        if (moves, one) not in known:
+            known[moves, one] = frozenset(_dependences(moves, one))
+        return known[moves, one]
 
     def _made(self, move: Move, one: Observation) -> tuple[list[Any], bool]:
         """States that ``move`` alone may make, and whether it makes the first of them.
@@ -525,17 +596,24 @@ def _is_finite(state: Mapping[str, np.ndarray]) -> bool:
     return all(bool(np.all(np.isfinite(value))) for value in state.values())
 
 
-def _disturbing(name: str) -> Convention:
+def _larger(name: str) -> Convention:
     """The change of an algorithm that makes a quantity larger by 1."""
     return part(**{name: lambda right: lambda *given: right(*given) + 1.0})
 
 
-def _dependences(move: Move, one: Observation) -> Iterator[tuple[str, str]]:
-    """Which quantities of a step with a mistake are made of which parts."""
+def _derivative_larger(name: str) -> Convention:
+    """The change of an algorithm that makes a derivative larger by 1."""
+    return on_problem(lambda a, problem: Altered(problem, (name,), lambda value, s: value + 1.0))
+
+
+def _dependences(moves: tuple[Move, ...], one: Observation) -> Iterator[Dependence]:
+    """Which quantities of a step with these mistakes are made of which parts and derivatives."""
     parts = innermost(one.vector.algorithm).parts._fields
-    before = _first(Candidate((move,)), one)
-    for of in (name for name in parts if name in one.vector.fields):
-        after = _first(Candidate((move,), "disturbed", _disturbing(of)), one)
+    changes = {name: _larger(name) for name in parts if name in one.vector.fields}
+    changes |= {f"derivative {name}": _derivative_larger(name) for name in DERIVATIVES}
+    before = _first(Candidate(moves), one)
+    for of, change in changes.items():
+        after = _first(Candidate(moves, "disturbed", change), one)
         for name in before.keys() & after.keys():
             if not np.array_equal(before[name], after[name], equal_nan=True):
                 yield name, of

@@ -11,7 +11,7 @@ import numpy as np
 
 from accbo.conformance.mistakes.changes import constants
 from accbo.conformance.mistakes.derivatives import GUARD as CLIP_GUARD
-from accbo.conformance.mistakes.derivatives import clipped_h, clipped_lower, decayed
+from accbo.conformance.mistakes.derivatives import clipped_h, decays, lower_clips
 from accbo.conformance.mistakes.mistake import Change, Choices, Fault
 from accbo.conformance.mistakes.numerics import or_default
 from accbo.conformance.mistakes.projections import ball, box, clamped_m, projected_x, projected_y
@@ -40,8 +40,8 @@ def with_fitted_ways(
         ("x projected", lambda: _projections(single, "x", lambda onto: [projected_x(onto)])),
         ("momentum clamped", lambda: _clamps(single)),
         ("hypergradient clipped", lambda: _clipped(single)),
-        ("weight decay on y", lambda: _decays(single)),
-        ("lower gradient clipped", lambda: _lower_lengths(single)),
+        ("lower gradient clipped", lambda: _strengths(single, lower_clips, THRESHOLDS, LOWER)),
+        ("weight decay on y", lambda: _strengths(single, decays, DECAYS, LOWER)),
         ("default that overrides 0", lambda: _defaults(single)),
     )
     for name, ways in searches:
@@ -137,36 +137,77 @@ def _clipped(single: Sequence[Observation]) -> list[Choices]:
     return [(clipped_h(c, guard),) for c in _shared(lengths) for guard in (0.0, CLIP_GUARD)]
 
 
-def _decays(single: Sequence[Observation]) -> list[Choices]:
-    """λ, in which y is all but linear where it is small."""
-    found = []
-    for one, got in _showing(single, "y"):
-        right, value = one.vector.expected[0]["y"], 1e-3
-        for _ in range(SECANTS):
-            wrong = decayed(value)(one.vector.algorithm)
-            span = wrong.step(one.vector.problem, one.vector.before(0), one.vector.samples[0]).y
-            span = span - right
-            square = float(np.sum(span * span))
-            value *= float(np.sum((got - right) * span)) / square if square > 0 else 0.0
-            if not 0 < value < 1:
+# --- numbers that a mistake is the stronger by ----------------------------------------------------
+
+LOWER = ("lower_momentum", "lower_estimate", "y")  # what the lower level makes first
+DECAYS = tuple(10.0**k for k in range(-9, 3))  # from no effect to a large one
+THRESHOLDS = tuple(10.0**-k for k in range(-6, 7))
+HALVINGS = 34  # of an interval between two of them: ten digits
+SOLVED = 2  # cases that agree are enough
+ALL_OF_IT = 1e-6  # of what departs may be left: the number is to explain every entry of it
+
+
+def _strengths(
+    single: Sequence[Observation],
+    ways: Callable[[Any, float], Sequence[Change]],
+    grid: Sequence[float],
+    names: Sequence[str],
+) -> list[Choices]:
+    """The number, of each way, at which it makes what is shown of the first of ``names``."""
+    plain = [one for one in single if one.vector.dtype == "float64" and _departing(one, names)]
+    if not plain:
+        return []
+    typical = plain[0].vector.algorithm
+    found: list[Choices] = []
+    for way in range(len(ways(typical, 1.0))):
+        numbers = []
+        for one in plain[:SOLVED]:
+            number = _solved(one, ways, way, grid, _departing(one, names))
+            if not number:
                 break
-        else:
-            if float(np.max(norms(got - right - span))) < 1e-6 * float(np.max(norms(got - right))):
-                found.append(value)
-    return [(decayed(value),) for value in _shared(found)]
+            numbers.append(number)
+        found += [(ways(typical, c)[way],) for c in _shared(numbers)]
+    return found
 
 
-def _lower_lengths(single: Sequence[Observation]) -> list[Choices]:
-    """‖z − y_{t+1}‖/α, where one step was taken: the threshold, wherever it is longer."""
-    found = []
-    for one, got in _showing(single, "y"):
-        before, a = one.vector.before(0), one.vector.algorithm
-        if getattr(a, "period", None) is None and not hasattr(a, "offset"):
-            z = before.y
-            if hasattr(a, "lower_momentum"):
-                z = z + a.lower_momentum * (z - before.y_previous)
-            found.append(float(norms(z - got)) / a.lower_step_size)
-    return [(clipped_lower(c, g),) for c in _shared(found) for g in (0.0, CLIP_GUARD)]
+def _departing(one: Observation, names: Sequence[str]) -> str:
+    wrong = {found.quantity for found in departures(one) if departs(found)}
+    return next((name for name in names if name in wrong), "")
+
+
+@np.errstate(all="ignore")
+def _solved(
+    one: Observation,
+    ways: Callable[[Any, float], Sequence[Change]],
+    way: int,
+    grid: Sequence[float],
+    name: str,
+) -> float:
+    """The number with which the mistake makes what is shown, or 0 where none does.
+
+    Along the way from the right value to it, between the first two numbers of ``grid`` of which
+    the first does too little, by halving.
+    """
+    vector, got = one.vector, np.asarray(one.states[0][name])
+    departed = got - vector.expected[0][name]
+
+    def left(number: float) -> Any:
+        algorithm = ways(vector.algorithm, number)[way](vector.algorithm)
+        after = algorithm.step(vector.problem, vector.before(0), vector.samples[0])
+        return getattr(after, name) - got
+
+    def too_much(number: float) -> bool:
+        return bool(np.sum(left(number) * departed) > 0)
+
+    reached = next((index for index, c in enumerate(grid) if too_much(c)), 0)
+    if reached == 0:
+        return 0.0
+    less, more = grid[reached - 1], grid[reached]
+    for _ in range(HALVINGS):
+        middle = math.sqrt(less * more)
+        less, more = (less, middle) if too_much(middle) else (middle, more)
+    explains = float(norms(left(more))) <= ALL_OF_IT * float(norms(departed))
+    return more if explains else 0.0
 
 
 def _showing(single: Sequence[Observation], name: str) -> Iterator[tuple[Observation, np.ndarray]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._arrays import map_arrays
 from accbo.conformance.running.observation import Observation, departs, departures, growth, ratio
 from accbo.conformance.vectors.replay import Shown, shown, tolerances
 from accbo.problems.wrapped import Wrapped
@@ -129,16 +130,43 @@ def _local(observation: Observation, index: int) -> list[str]:
         name == "x" and not _given(observation, index, of[1]) for name, of in calls
     ):
         hidden = X_OR_ESTIMATE
-    found = []
+    off = {}
     for name in wrong:
-        given = _iteration(observation, index, _Giving(plans, {**got, name: None}))
-        grown = growth(given[name], right[name])
-        if ratio(got[name], given[name], allowed[index][name] * grown) > CLOSE:
-            found.append(hidden if name == "x" and hidden else name)
+        given = _iteration(observation, index, _Giving(plans, {**got, name: None}))[name]
+        if ratio(got[name], given, allowed[index][name] * growth(given, right[name])) > CLOSE:
+            off[name] = given
+
+    def unseen(name: str, of: str) -> bool:
+        """Whether ``name`` is made of something that the part of ``of`` made and nothing shows."""
+        giving = _Giving(plans, {**got, name: None})
+        moved = _iteration(observation, index, giving, disturbed=_part(of))[name]
+        return not np.array_equal(moved, off[name], equal_nan=True)
+
+    if hidden == X_OR_ESTIMATE and "estimate" not in off:
+        hidden = ""  # what x should have moved by has become the estimate that is shown
+    found = [hidden if name == "x" and hidden else name for name in _accused(list(off), unseen)]
     if begin + index == 0:
         found = [name.removesuffix("_previous") for name in found]
     order = list(dict.fromkeys(name for name, _ in calls))
     return sorted(dict.fromkeys(found), key=lambda name: _rank(name, order))
+
+
+def _accused(off: Sequence[str], unseen: Callable[[str, str], bool]) -> list[str]:
+    """``off`` without what is made of unseen values of another one of them, and not the reverse.
+
+    These may be wrong, so that nothing can be said of it.
+    """
+    others = {name: [of for of in off if _part(of) != _part(name)] for name in off}
+    return [
+        name
+        for name in off
+        if not any(unseen(name, of) and not unseen(of, name) for of in others[name])
+    ]
+
+
+def _part(name: str) -> str:
+    """The part that makes a quantity: of a field of a table, the table's."""
+    return name.split(".")[-2] if "." in name else name
 
 
 def _rank(name: str, order: Sequence[str]) -> int:
@@ -146,9 +174,8 @@ def _rank(name: str, order: Sequence[str]) -> int:
 
     Of a table that no part makes, as in a start, everything else is made.
     """
-    part = name.split(".")[-2] if "." in name else name
-    if part in order:
-        return order.index(part)
+    if _part(name) in order:
+        return order.index(_part(name))
     return -1 if "." in name else len(order)
 
 
@@ -158,12 +185,17 @@ Call = tuple[str, tuple[Any, ...]]  # what is called, with what
 See = Callable[[str, tuple[Any, ...]], Any]  # of a call to the arguments that it gets
 
 
-def _iteration(observation: Observation, index: int, see: See) -> Shown:
-    """The reference's iteration, its parts and its problem called with what ``see`` returns."""
+def _iteration(observation: Observation, index: int, see: See, *, disturbed: str = "") -> Shown:
+    """The reference's iteration, its parts and its problem called with what ``see`` returns.
+
+    What the part ``disturbed`` makes is 1 too large.
+    """
     vector = observation.vector
 
     def seen(name: str, made: Any) -> Any:
-        return lambda *arguments: made(*see(name, arguments))
+        if name != disturbed:
+            return lambda *arguments: made(*see(name, arguments))
+        return lambda *arguments: map_arrays(lambda a: a + 1.0, made(*see(name, arguments)))
 
     parts = vector.algorithm.parts
     changed = parts._replace(**{name: seen(name, made) for name, made in parts._asdict().items()})
