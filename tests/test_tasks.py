@@ -264,7 +264,7 @@ def test_the_list(capsys: Any) -> None:
         (["run", "toy-tsk"], "there is no task 'toy-tsk'; did you mean toy-task?"),
         (["run", "toy-task", "--algorithm", "ACCBO2"], "did you mean"),
         (["run", "toy-task", "--budget", "20"], "a budget of 20 oracle calls does not pay for"),
-        (["run", "toy-task", "--algorithm", "accbo"], "did you mean AccBO?"),
+        (["run", "toy-task", "--algorithm", "acbo"], "did you mean AccBO?"),
         (["run", "toy-task", "--backend", "numy"], "no backend 'numy'; did you mean numpy?"),
         (["run", "toy-task", "--json", "/no/such/folder/x.json"], "there is no such folder"),
         (["run", "toy-task", "--json", "/"], "cannot write /: it is a folder"),

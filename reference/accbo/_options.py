@@ -15,6 +15,15 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {by_small[near[0]]}?" if near else ""
 
 
+def meant(name: object, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that ``name`` spells, whatever its case, hyphens and underscores."""
+
+    def plain(text: object) -> str:
+        return str(text).lower().replace("-", "").replace("_", "")
+
+    return next((each for each in known if plain(each) == plain(name)), None)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints end with the nearest name that there is."""
 

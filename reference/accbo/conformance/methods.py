@@ -16,6 +16,7 @@ from typing import Any
 from accbo import algorithms
 from accbo._arrays import rows
 from accbo._foreign import read
+from accbo._options import meant
 from accbo.conformance.mistakes.catalogue import faults_of
 from accbo.conformance.mistakes.lines import LINES
 from accbo.conformance.mistakes.mistake import Fault
@@ -282,9 +283,9 @@ def catalogue(name: str) -> Mapping[str, Fault]:
 
 
 def known(name: str) -> str:
-    """``name``; raises ``ValueError`` with the nearest name where the oracle does not know it."""
-    if isinstance(name, str) and name in METHODS:
-        return name
+    """The algorithm that ``name`` spells (``BO-REP``); ``ValueError`` with the nearest if none."""
+    if isinstance(name, str) and (found := meant(name, METHODS)):
+        return found
     lower = {each.lower(): each for each in METHODS}
     near = difflib.get_close_matches(str(name).lower().replace("-", ""), lower, n=1)
     hint = f"; did you mean {lower[near[0]]}?" if near else "."

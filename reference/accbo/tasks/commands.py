@@ -14,7 +14,7 @@ from pathlib import Path
 
 from accbo._columns import listed, terminal
 from accbo._exit import DEPARTS, OK, Answer
-from accbo._options import suggestion
+from accbo._options import meant, suggestion
 from accbo._pieces.kept import Kept
 from accbo._pieces.workers import WorkerError
 from accbo.tasks import pictures, summary
@@ -95,9 +95,10 @@ def _run(options: argparse.Namespace) -> Answer:
     tasks = [task_named(name) for name in names]
     chosen = options.algorithm or METHODS
     methods = tuple(dict.fromkeys(known("method", name, METHODS) for name in chosen))
-    array_of(known("backend", options.backend, BACKENDS))
+    backend = known("backend", options.backend, BACKENDS)
+    array_of(backend)
     plans = [
-        Plan(task.name, methods, options.budget or task.budget, options.seeds, options.backend)
+        Plan(task.name, methods, options.budget or task.budget, options.seeds, backend)
         for task in tasks
     ]
     return run_plans(options, tasks, plans)
@@ -193,12 +194,13 @@ def _code(outcome: Outcome) -> int:
 
 
 def known(kind: str, name: str, names: Iterable[str]) -> str:
-    """``name`` if it is one of ``names``; raises ``TaskError`` with the nearest otherwise."""
+    """The one of ``names`` that ``name`` spells; raises ``TaskError`` with the nearest if none."""
     known = list(names)
-    if name not in known:
+    found = meant(name, known)
+    if found is None:
         near = suggestion(name, known)
         raise TaskError(f"there is no {kind} {name!r}{near} ({', '.join(known)})")
-    return name
+    return found
 
 
 def _make(folder: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from accbo._options import meant
 from accbo._printable import one_line
 from accbo.tracing.fit import Fitted, Values
 from accbo.tracing.layout import DTYPES
@@ -174,8 +175,7 @@ def verdicts(
 
 
 def _known(name: str, lines: Lines) -> str:
-    same = {known.replace("-", "").lower(): known for known in METHODS}
-    found = same.get(name.replace("-", "").lower())
+    found = meant(name, METHODS)
     if found is None:
         raise TraceError(
             f"{lines.path}: no trace of {one_line(name, 40)!r} can be judged; "
