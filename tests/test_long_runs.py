@@ -14,7 +14,7 @@ from accbo.conformance.check import judged_on, select
 from accbo.conformance.methods import METHODS
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.long import ITERATIONS, OF_FAST, long_runs
-from accbo.conformance.vectors.vector import convention
+from accbo.conformance.vectors.vector import Vector, convention
 from accbo.conformance.verdict.judge import check as check_one
 from accbo.conformance.verdict.report import CONVENTION, EXPECTED, FAIL
 from tests.variants import implementation
@@ -79,15 +79,20 @@ def crashes(made: Any, taken: int) -> None:
         raise ValueError("boom")
 
 
-def test_every_convention_has_a_long_run() -> None:
-    for method in METHODS:
-        for fast, length in ((True, OF_FAST), (False, ITERATIONS)):
-            vectors = judged_on(fast=fast, algorithm=method)
-            runs = [v for v in vectors if len(v.expected) > length]
-            seen = {tuple(convention(v).values()) for v in runs}
-            trajectories = [v for v in vectors if len(v.samples) > 1 and not v.replicates]
-            assert seen == {tuple(convention(v).values()) for v in trajectories}, method
-            assert len({v.id for v in vectors}) == len(vectors)
+def kind(vector: Vector) -> tuple[Any, ...]:
+    return (*convention(vector).values(), vector.replicates)
+
+
+@pytest.mark.parametrize(
+    ("method", "fast"),
+    [*((method, True) for method in METHODS), ("AccBO", False), ("BOREP", False)],
+)
+def test_every_convention_has_a_long_run(method: str, fast: bool) -> None:
+    vectors = judged_on(fast=fast, algorithm=method)
+    runs = [v for v in vectors if len(v.expected) > (OF_FAST if fast else ITERATIONS)]
+    trajectories = [v for v in vectors if len(v.samples) > 1]
+    assert set(map(kind, runs)) == set(map(kind, trajectories))
+    assert len({v.id for v in vectors}) == len(vectors)
 
 
 def test_a_set_that_is_pinned_has_none() -> None:
@@ -110,6 +115,17 @@ def test_a_schedule_of_its_own_departs(method: str) -> None:
     assert report.names == ()
     assert "only in long runs, from iteration 11 on" in report.text()
     assert {found.name.partition("/")[0] for found in report.failed} == {"long-run"}
+
+
+def skips_a_refresh_of_one_replicate(made: Any, taken: int) -> None:
+    y = made.now.y
+    if y.ndim > 1 and made.made[0].refreshes(taken):
+        made.now = made.now._replace(y=np.concatenate([y[:1] + 0.125, y[1:]]))
+
+
+def test_a_refresh_of_one_replicate_alone_departs() -> None:
+    made = factory(skips_a_refresh_of_one_replicate, method="BOREP")
+    assert check(made, on_fail="return", limit_total=4.0).exit_code == 1
 
 
 def test_a_convention_holds_to_the_end() -> None:

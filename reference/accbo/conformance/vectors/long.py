@@ -25,11 +25,14 @@ LEAST = 4  # samples that come again
 
 
 def long_runs(vectors: Sequence[Vector]) -> tuple[Vector, ...]:
-    """One of every convention in which ``vectors`` have trajectories, and none so long."""
+    """One of every convention in which ``vectors`` have trajectories, and none so long.
+
+    Where some of these have replicates, one with replicates too.
+    """
     count = OF_FAST if all(vector.fast for vector in vectors) else ITERATIONS
-    made: dict[tuple[str, ...], Vector | None] = {}
+    made: dict[tuple[Any, ...], Vector | None] = {}
     for vector in sorted(vectors, key=lambda each: (not each.fast, -len(each.samples))):
-        if vector.kind == "step" or vector.dtype != "float64" or vector.replicates:
+        if vector.kind == "step" or vector.dtype != "float64":
             continue
         if len(vector.expected) >= count:
             made[_choices(vector)] = None  # it is long enough itself
@@ -38,8 +41,8 @@ def long_runs(vectors: Sequence[Vector]) -> tuple[Vector, ...]:
     return tuple(long_run(vector, count) for vector in made.values() if vector is not None)
 
 
-def _choices(vector: Vector) -> tuple[str, ...]:
-    return tuple(convention(vector).values())
+def _choices(vector: Vector) -> tuple[Any, ...]:
+    return (*convention(vector).values(), vector.replicates)
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from accbo.upper import normalized_step
 CLOSE = 10.0  # tolerances: what follows from other numbers may round differently
 LOOKED_AT = 24  # observations, and
 ITERATIONS = 2  # of each
+LATE = 6  # iterations at least before counting shows in no trajectory of the set
 BY_HAND = "known-answer/"
 X_OR_ESTIMATE = "x, or the estimate before it"  # which of them, other iterations tell
 IN_START = "only in the start: warm start, or iteration 0"
@@ -51,8 +52,9 @@ def offending(observations: Sequence[Observation]) -> tuple[tuple[str, ...], str
     if all(iteration == 0 for iteration, _ in firsts):
         # what is wrong there alone is wrong in the warm start, if that may be
         return ("y",) if "y" in where else where[:1], IN_START
-    if all(one.vector.long for one in failing):
-        return where, IN_LONG_RUNS.format(min(iteration for iteration, _ in firsts))
+    begins = min(iteration for iteration, _ in firsts)
+    if begins >= LATE and all(one.vector.long for one in failing):
+        return where, IN_LONG_RUNS.format(begins)
     return where, IN_TRAJECTORIES
 
 
