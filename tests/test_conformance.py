@@ -23,6 +23,7 @@ from accbo.conformance.verdict import diagnosis as diagnosis_module
 from accbo.conformance.verdict.diagnosis import FEWEST, at_the_edge
 from accbo.conformance.verdict.judge import judge
 from accbo.conformance.verdict.report import CONVENTION, FAIL, OTHER, PASS, SKIP
+from accbo.conformance.verdict.when import SOMETIMES
 from tests.support import ALGORITHM, evidence
 
 FIELDS = fields_of("AccBO")
@@ -235,15 +236,21 @@ def test_conventions_that_were_not_run_apart_are_told_together() -> None:
     [
         # another fault where the first is not made
         lambda a: faulty_where(lambda _: True, ("no averaging", "1/l missing")[simultaneous(a)])(a),
-        faulty_where(lambda a: a.momentum < 0.8, "no averaging"),
-        faulty_where(lambda a: simultaneous(a) and a.momentum < 0.8, "no averaging"),
-        faulty_where(lambda a: a.neumann_terms == 8, "1/l missing"),
+        faulty_where(lambda a: a.neumann_terms == 8, "1/l missing"),  # too few cases
     ],
 )
 def test_what_no_convention_explains_is_not_named(make: Make) -> None:
     found = report(make)
     assert found.exit_code == 1
     assert found.names == ()
+
+
+@pytest.mark.parametrize("condition", [lambda _: True, simultaneous])
+def test_what_no_convention_explains_is_named_in_some_cases(condition: Any) -> None:
+    found = report(faulty_where(lambda a: condition(a) and a.momentum < 0.8, "no averaging"))
+    assert found.exit_code == 1
+    assert found.names == (("no averaging",),)
+    assert found.diagnosis.named.where == SOMETIMES
 
 
 @pytest.mark.parametrize("fault", [True, False])

@@ -219,7 +219,7 @@ def test_the_command_follows_strict(
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_as_tests_it_is_an_expected_failure(strict: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(as_tests, "select", lambda *_: tuple(cases(fast=True)))
+    monkeypatch.setattr(as_tests, "judged_on", lambda *_: tuple(cases(fast=True)))
     tested = AsTests(Overflows, strict=strict, fast=True)
     outcomes: dict[str, str] = {}
     for name, make in tested.checks():
@@ -356,7 +356,7 @@ def test_a_legitimate_convention_that_is_not_the_declared_one_is_red(
 ) -> None:
     claims = type(made.__name__, (made,), {"conventions": claim})
     some = (*SOME, "trajectory-quadratic")
-    monkeypatch.setattr(as_tests, "select", lambda *_: tuple(cases(some, fast=True)))
+    monkeypatch.setattr(as_tests, "judged_on", lambda *_: tuple(cases(some, fast=True)))
     tested = AsTests(claims, fast=True)
     found, verdict = tested.report(), tested.verdict()
     wanted = f"You declare {said} in every case."

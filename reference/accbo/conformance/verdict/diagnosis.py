@@ -198,7 +198,7 @@ def _attempts(
         yield size, "", usable, {"": _same, **method.others}
         for label, cases in _blamed(usable, wrong):
             yield size, label, cases, {"": _same}
-        if size == 1:
+        if size == 1 and not any(one.trouble for one in wrong):
             yield size, SOMETIMES, usable, {"": _same}
     inside = list(itertools.filterfalse(at_the_edge, usable))
     if len(inside) < len(usable) and any(map(fails, inside)):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 PERIODS = range(2, 13)
 FEWEST = 3  # iterations of each kind before something is made of them
 
-SOMETIMES = "in some iterations or replicates alone"
+SOMETIMES = "in some cases, iterations or replicates alone"
 
 
 def when(seen: Iterable[tuple[int, bool]]) -> str:
