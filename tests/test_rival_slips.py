@@ -133,6 +133,7 @@ def test_a_mistake_that_shows_where_another_one_reads_a_derivative() -> None:
 # --- in some iterations alone -----------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a norm by squares, at the edge
 def test_every_second_iteration() -> None:
     at_times = f"{TTSA_X} / (np.linalg.norm(d) if t % 2 else 1)"
     found = check(slip("TTSA", TTSA_X, at_times), on_fail="return")
