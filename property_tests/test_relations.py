@@ -49,7 +49,7 @@ def test_relation_with_another_library(name: str, backend: Any, data: st.DataObj
 
 @pytest.mark.parametrize("backend", ["jax"], indirect=True)
 @pytest.mark.parametrize("name", RELATIONS)
-@settings(max_examples=EXAMPLES // 6)
+@settings(max_examples=EXAMPLES // 10)
 @given(data=st.data())
 def test_relation_where_every_shape_compiles(name: str, backend: Any, data: st.DataObject) -> None:
     check(RELATIONS[name](data.draw(cases(name, backend, small=True))))

@@ -433,7 +433,10 @@ def rearranged(seed: int) -> Any:
     return from_function(step)
 
 
-@pytest.mark.parametrize("block", range(10))
+BLOCKS = [0, 1, 2, *(pytest.param(block, marks=pytest.mark.slow) for block in range(3, 10))]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_no_rearrangement_is_accused(block: int) -> None:
     """A hundred rearrangements a block, each on its own share of the cases."""
     vectors = [v for v in select() if not v.replicates]

@@ -238,7 +238,9 @@ def test_what_is_in_no_catalogue_is_located_and_not_named() -> None:
     assert "no mistake of the catalogue, and no two of them" in found.text()
 
 
-@pytest.mark.parametrize("method", ["SLIP", "SABA", "VRBO"])
+@pytest.mark.parametrize(
+    "method", ["SLIP", *(pytest.param(each, marks=pytest.mark.slow) for each in ("SABA", "VRBO"))]
+)
 def test_single_precision_inside_is_named(method: str) -> None:
     def step(problem: Any, algorithm: Any, state: Any, sample: Any) -> Any:
         single, double = (np.zeros(1, dtype) for dtype in (np.float32, np.float64))

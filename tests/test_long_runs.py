@@ -85,7 +85,7 @@ def kind(vector: Vector) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize(
     ("method", "fast"),
-    [*((method, True) for method in METHODS), ("AccBO", False), ("BOREP", False)],
+    [*((method, True) for method in METHODS), ("AccBO", False)],
 )
 def test_every_convention_has_a_long_run(method: str, fast: bool) -> None:
     vectors = judged_on(fast=fast, algorithm=method)
