@@ -19,10 +19,11 @@ from accbo.conformance.running.observation import Observation
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.replay import expected, iterations
 from accbo.conformance.vectors.vector import Vector, fields_of, load
-from accbo.conformance.verdict import diagnosis as diagnosis_module
-from accbo.conformance.verdict.diagnosis import FEWEST, at_the_edge
+from accbo.conformance.verdict import search as search_module
+from accbo.conformance.verdict.candidate import at_the_edge
 from accbo.conformance.verdict.judge import judge
 from accbo.conformance.verdict.report import CONVENTION, FAIL, OTHER, PASS, SKIP
+from accbo.conformance.verdict.search import FEWEST
 from accbo.conformance.verdict.when import SOMETIMES
 from tests.support import ALGORITHM, evidence
 
@@ -342,13 +343,13 @@ def test_what_is_wrong_in_the_start_alone_does_not_ask_for_every_pair(
         return algorithm.step(problem, state, sample)
 
     replays: list[Any] = []
-    replayed = diagnosis_module._replayed
+    replayed = search_module.replayed
 
     def counted(*arguments: Any, **options: Any) -> Any:
         replays.append(arguments[0])
         return replayed(*arguments, **options)
 
-    monkeypatch.setattr(diagnosis_module, "_replayed", counted)
+    monkeypatch.setattr(search_module, "replayed", counted)
     runner = Runner(from_function(step, start=begin), "numpy")
     chosen = ("trajectory-nonquadratic", "nonquadratic-s", "quadratic-s")
     vectors = [v for v in select(fast=True) if v.id.startswith(chosen)]

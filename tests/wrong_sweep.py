@@ -17,10 +17,10 @@ import numpy as np
 from accbo.conformance.check import select
 from accbo.conformance.methods import METHODS
 from accbo.conformance.mistakes.changes import resume, timed
-from accbo.conformance.running.observation import Observation
+from accbo.conformance.running.observation import Observation, fails
 from accbo.conformance.running.observe import Runner
 from accbo.conformance.vectors.replay import shown
-from accbo.conformance.verdict.diagnosis import Candidate, Move, fails, informative
+from accbo.conformance.verdict.candidate import Candidate, Move, informative
 from accbo.conformance.verdict.fitted import with_fitted_ways
 from accbo.conformance.verdict.judge import judge
 from tests.wrong_programs import (

@@ -147,3 +147,8 @@ def _departure(
 def departs(found: Departure) -> bool:
     """Whether a departure is one: more than the tolerance."""
     return not found.ratio <= 1
+
+
+def fails(observation: Observation) -> bool:
+    """Whether something of it departs."""
+    return any(map(departs, departures(observation)))

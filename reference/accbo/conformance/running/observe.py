@@ -19,7 +19,7 @@ from accbo._blame import defined, text_of
 from accbo._foreign import ForeignError, LateError, foreign, read
 from accbo._printable import one_line
 from accbo.conformance.adapter import CONVENTIONS, claimed
-from accbo.conformance.running.observation import Observation, departs, departures
+from accbo.conformance.running.observation import Observation, fails
 from accbo.conformance.running.target import space_of
 from accbo.conformance.vectors.vector import Vector, as_fields, convention
 from accbo.namespaces import like, move_to, same_namespace
@@ -87,7 +87,7 @@ class Runner:
         except NotImplementedError as error:
             reason = f"not covered: {text_of(error) or 'NotImplementedError'}"
             seen = Observation(vector, mode, tuple(states), reason, crashed=True)
-            if any(map(departs, departures(seen))):  # what was wrong before it stays wrong
+            if fails(seen):  # what was wrong before it stays wrong
                 return seen
             return Observation(vector, mode, (), missing=reason)
         self._succeeded = True

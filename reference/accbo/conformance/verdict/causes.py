@@ -15,6 +15,7 @@ from accbo.conformance.running.observation import (
     Observation,
     departs,
     departures,
+    fails,
     growth,
     ratio,
 )
@@ -157,7 +158,7 @@ def undeclared(judged: Judged, *, from_file: bool) -> str:
 
 
 def _wrong(one: Observation) -> bool:
-    return bool(one.trouble) or any(map(departs, departures(one)))
+    return bool(one.trouble) or fails(one)
 
 
 def _choice(one: Observation, key: str) -> str:

@@ -9,8 +9,9 @@ from accbo._printable import clean
 from accbo.conformance.methods import DEFAULT, METHODS
 from accbo.conformance.running.observation import Observation, departs, departures
 from accbo.conformance.vectors.vector import SET
+from accbo.conformance.verdict.candidate import at_the_edge
 from accbo.conformance.verdict.causes import causes, false_claim, shown_instead, undeclared
-from accbo.conformance.verdict.diagnosis import INSIDE, Diagnosis, at_the_edge, diagnose
+from accbo.conformance.verdict.diagnosis import INSIDE, Diagnosis, diagnose
 from accbo.conformance.verdict.expected import Expected
 from accbo.conformance.verdict.report import (
     CONVENTION,

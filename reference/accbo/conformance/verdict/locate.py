@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from accbo._arrays import map_arrays
-from accbo.conformance.running.observation import Observation, departs, departures, growth, ratio
+from accbo.conformance.running.observation import (
+    Observation,
+    departs,
+    departures,
+    fails,
+    growth,
+    ratio,
+)
 from accbo.conformance.vectors.replay import Shown, shown, tolerances
 from accbo.problems.wrapped import Wrapped
 from accbo.rounding import norms
@@ -40,7 +47,7 @@ IN_LONG_RUNS = (
 
 def offending(observations: Sequence[Observation]) -> tuple[tuple[str, ...], str]:
     """The quantities that are wrong, in the order of causes, and where that is seen."""
-    failing = [one for one in observations if any(map(departs, departures(one)))]
+    failing = list(filter(fails, observations))
     single = _generic([one for one in failing if one.mode in ("step", "forced")])
     found = _ordered(_local(one, index) for one in _some(single) for index in _first_wrong(one))
     if found:

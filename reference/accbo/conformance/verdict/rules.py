@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from accbo.conformance.running.observation import Observation, departs, departures
+from accbo.conformance.running.observation import Observation, departs, departures, fails
 from accbo.conformance.verdict.locate import CLOSE, local
 from accbo.rounding import norms
 
@@ -25,19 +25,15 @@ def by_elimination(usable: Sequence[Observation], failing: Sequence[Observation]
     beta = [one for one in usable if getattr(one.vector.algorithm, "momentum", 1) == 0]
     quiet = [one for one in usable if not one.vector.problem.upper_noise]
     noisy = [one for one in single if one not in beta and one.vector.problem.upper_noise]
-    wrong = [one for one in noisy if _fails(one)]
+    wrong = [one for one in noisy if fails(one)]
     return bool(
         beta
         and quiet
         and len(wrong) > MOST * len(noisy) > 0
-        and not any(map(_fails, (*beta, *quiet)))
+        and not any(map(fails, (*beta, *quiet)))
         and all(set(local(one, 0)) <= {"momentum"} for one in wrong)
         and all(_unit_step(one) for one in wrong)
     )
-
-
-def _fails(observation: Observation) -> bool:
-    return any(map(departs, departures(observation)))
 
 
 def _unit_step(observation: Observation) -> bool:
