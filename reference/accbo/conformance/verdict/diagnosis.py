@@ -51,7 +51,7 @@ class Diagnosis(NamedTuple):
     first: str = ""  # what has to be mended before anything is searched for
 
 
-# --- the search -----------------------------------------------------------------------------
+# --- what is tried --------------------------------------------------------------------------
 
 
 @np.errstate(all="ignore")
@@ -77,8 +77,9 @@ def diagnose(
     tried = Tried({cut: one for cut, one in zip(usable, whole, strict=True) if cut is not one})
     for size, label, cases, conventions in _attempts(method, usable, wrong):
         search = Search(method, cases, tried)
-        found = search.sometimes() if label == SOMETIMES else search.named(size, conventions)
-        if found is None and size == 1:
+        at_times = label == SOMETIMES
+        found = search.sometimes() if at_times else search.named(size, conventions)
+        if found is None and size == 1 and not at_times:
             found = _by_rule(method, cases, [tried.uncut.get(one, one) for one in search.failing])
         if found:
             return Diagnosis(None, found._replace(where=found.where or label), where, remark)

@@ -84,7 +84,7 @@ class Named(NamedTuple):
     convention: str
     error: float  # the largest, relative to the shown quantities
     iterations: int  # compared
-    where: str = ""  # the conventions outside which all is right; empty: there are none
+    where: str = ""  # in what conventions or iterations alone; empty: in all
 
 
 class Tried:
